@@ -1,0 +1,76 @@
+//! The registry of codes: `E01xx` syntax, `E02xx` names, `E03xx` shapes and dims, `E04xx` dtypes and tags, `E05xx`
+//! gradients, `E06xx` data, `E07xx` training, `E08xx` memory and targets, `E09xx` files and the command line, `W1xxx`
+//! warnings. A code is never used again for something else.
+//!
+//! To add one: a line in the table below and a page `docs/errors/<id>.md`, whose examples the tests run.
+
+/// A kind of fault, with a stable identity.
+#[derive(Debug, PartialEq)]
+pub struct Code {
+    /// `E0301`
+    pub id: &'static str,
+    /// `shape-mismatch`
+    pub name: &'static str,
+    /// The page that `nnc explain` prints.
+    pub page: &'static str,
+}
+
+macro_rules! codes {
+    ($($constant:ident $id:ident $name:literal;)*) => {
+        $(pub const $constant: &Code = &Code {
+            id: stringify!($id),
+            name: $name,
+            page: include_str!(concat!("../../docs/errors/", stringify!($id), ".md")),
+        };)*
+        /// Every code, in order.
+        pub const ALL: &[&Code] = &[$($constant),*];
+    };
+}
+
+codes! {
+    SYNTAX E0101 "syntax";
+    UNCLOSED E0102 "unclosed";
+    FOREIGN_SYNTAX E0103 "foreign-syntax";
+    NESTING E0104 "nesting";
+    MISSING_PART E0105 "missing-part";
+    UNKNOWN_NAME E0201 "unknown-name";
+    DUPLICATE_NAME E0202 "duplicate-name";
+    UNKNOWN_ARGUMENT E0203 "unknown-argument";
+    MISSING_ARGUMENT E0204 "missing-argument";
+    WRONG_KIND E0205 "wrong-kind";
+    UNKNOWN_SETTING E0206 "unknown-setting";
+    RECURSION E0207 "recursion";
+    UNUSED E0208 "unused";
+    NOT_SUPPORTED E0209 "not-supported";
+    SHAPE_MISMATCH E0301 "shape-mismatch";
+    RANK_MISMATCH E0302 "rank-mismatch";
+    UNKNOWN_DIM E0303 "unknown-dim";
+    UNDECIDED_DIM E0304 "undecided-dim";
+    BAD_AXIS E0305 "bad-axis";
+    BAD_SIZE E0306 "bad-size";
+    BAD_PATTERN E0307 "bad-pattern";
+    DTYPE_MISMATCH E0401 "dtype-mismatch";
+    TAG_MISMATCH E0402 "tag-mismatch";
+    NO_GRADIENT E0501 "no-gradient";
+    NOT_A_SCALAR E0502 "not-a-scalar";
+    DATA_MISSING E0601 "data-missing";
+    DATA_FORMAT E0602 "data-format";
+    DATA_VALUE E0603 "data-value";
+    BAD_SETTING E0701 "bad-setting";
+    NOT_FINITE E0702 "not-finite";
+    RESUME E0703 "resume";
+    BUDGET E0801 "budget";
+    TARGET E0802 "target";
+    FILE E0901 "file";
+    CHECKPOINT E0902 "checkpoint";
+    USAGE E0903 "usage";
+    INTERNAL E0999 "internal";
+    UNUSED_BINDING W1001 "unused-binding";
+    CAPITAL W1002 "capital";
+    DATA_UNCHECKED W1003 "data-unchecked";
+}
+
+/// The code with this id (`E0301`) or name (`shape-mismatch`).
+pub fn find(what: &str) -> Option<&'static Code> {
+    ALL.iter().copied().find(|c| c.id.eq_ignore_ascii_case(what) || c.name == what)
+}

@@ -1,0 +1,5 @@
+//! nnc: a compiled language for defining, training and shipping neural networks.
+
+pub mod diag;
+pub mod source;
+pub mod syntax;
