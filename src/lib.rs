@@ -1,5 +1,8 @@
 //! nnc: a compiled language for defining, training and shipping neural networks.
 
 pub mod diag;
+pub mod dims;
+pub mod graph;
+pub mod ops;
 pub mod source;
 pub mod syntax;
