@@ -1,8 +1,10 @@
 //! nnc: a compiled language for defining, training and shipping neural networks.
 
+pub mod codegen;
 pub mod diag;
 pub mod dims;
 pub mod graph;
 pub mod ops;
+pub mod plan;
 pub mod source;
 pub mod syntax;
