@@ -50,3 +50,10 @@ fn sample_programs_parse_without_a_diagnostic() {
         assert!(diagnostics.is_empty(), "{name}\n{}", shown(&text, &diagnostics));
     }
 }
+
+#[test]
+fn zzz() {
+    for (name, text) in sample_programs() {
+        println!("// {name}\n{}", nnc::syntax::dump(&parse(&text, FileId(0)).0));
+    }
+}

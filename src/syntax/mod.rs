@@ -5,6 +5,7 @@
 
 pub mod ast;
 mod brackets;
+mod dump;
 mod grammar;
 mod habits;
 mod layout;
@@ -14,4 +15,5 @@ mod lower_item;
 mod parse;
 mod tokens;
 
+pub use dump::{dump, dump_expr};
 pub use parse::{parse, parse_at, parse_expr};
