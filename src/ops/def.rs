@@ -99,8 +99,10 @@ pub enum Lowering {
 pub enum GradientRule {
     /// Given the graph, the node and the gradient of its result: one gradient (or none) for each input.
     Rule(fn(&mut Graph<usize>, NodeId, NodeId) -> Vec<Option<NodeId>>),
-    /// There is none, and why.
+    /// It is 0 wherever there is one, or its operands are not floats; and why.
     None(&'static str),
+    /// There would be one, but it is not there yet: to need it is an error.
+    Missing(&'static str),
 }
 
 /// A concrete example for the generated tests.
