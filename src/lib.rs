@@ -1,9 +1,11 @@
 //! nnc: a compiled language for defining, training and shipping neural networks.
 
+pub mod autodiff;
 pub mod codegen;
 pub mod diag;
 pub mod dims;
 pub mod graph;
+pub mod interpreter;
 pub mod ops;
 pub mod plan;
 pub mod source;
