@@ -1,6 +1,7 @@
 //! nnc: a compiled language for defining, training and shipping neural networks.
 
 pub mod autodiff;
+pub mod check;
 pub mod codegen;
 pub mod diag;
 pub mod dims;

@@ -93,6 +93,7 @@ fn attributes<D: Display>(op: &Op<D>) -> Vec<(&'static str, String)> {
             let values: Vec<String> = values.iter().map(|v| format!("{v:?}")).collect();
             vec![("values", list(&values))]
         }
+        Op::Size { value } => vec![("value", value.to_string())],
         Op::Iota { size } => vec![("size", size.to_string())],
         Op::Uniform { shape, site } => vec![("shape", list(shape)), ("site", site.to_string())],
         Op::Broadcast { shape, axes } => vec![("shape", list(shape)), ("axes", list(axes))],
@@ -308,6 +309,7 @@ fn parse_op(name: &str, a: &Attributes) -> Result<Op<usize>, String> {
         "key" => Op::Key,
         "const" => Op::Const(a.one("value")?),
         "literal" => Op::Literal(a.list("values")?),
+        "size_of" => Op::Size { value: a.one("value")? },
         "iota" => Op::Iota { size: a.one("size")? },
         "select" => Op::Select,
         "cast" => Op::Cast,

@@ -120,6 +120,7 @@ fn evaluate(
         }),
         (Op::Key, []) => list(inputs.key.iter().map(|word| f64::from(*word as i32)).collect()),
         (Op::Const(value), []) => scalar(*value),
+        (Op::Size { value }, []) => scalar(*value as f64),
         (Op::Literal(values), []) => list(values.clone()),
         (Op::Iota { size }, []) => list((0..*size).map(|i| i as f64).collect()),
         (Op::Uniform { shape, site }, [key]) => {

@@ -19,7 +19,7 @@ const CONSTANT: GradientRule = GradientRule::None("it has no operands");
 fn infer(op: &Op<Dim>, inputs: &[Ty]) -> Inferred {
     operands::<0>(inputs)?;
     Ok(match op {
-        Op::Clock(_) | Op::Const(_) => Ty::new(DType::F32, vec![]),
+        Op::Clock(_) | Op::Const(_) | Op::Size { .. } => Ty::new(DType::F32, vec![]),
         Op::Key => Ty::new(DType::I32, vec![Dim::from(4i64)]),
         Op::Literal(values) => Ty::new(DType::F32, vec![Dim::from(values.len())]),
         Op::Iota { size } => {
@@ -69,6 +69,7 @@ leaf!(
 );
 leaf!(KEY, "key", "The key of all draws of this step: seed low, seed high, step low, step high.", &[], [Op::Key]);
 leaf!(CONST, "const", "One number.", &[], [Op::Const(0.1), Op::Const(-3.0)]);
+leaf!(SIZE, "size_of", "A size as a number.", &[], [Op::Size { value: 5 }]);
 leaf!(LITERAL, "literal", "A list of numbers written in the program.", &[], [Op::Literal(vec![1.5, -2.0, 1e-30])]);
 leaf!(
     IOTA,

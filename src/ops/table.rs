@@ -17,6 +17,7 @@ pub static TABLE: LazyLock<Vec<&'static OpDef>> = LazyLock::new(|| {
         &leaf::CLOCK,
         &leaf::KEY,
         &leaf::CONST,
+        &leaf::SIZE,
         &leaf::LITERAL,
         &leaf::IOTA,
         &random::UNIFORM,
@@ -44,6 +45,7 @@ pub fn def_of<D>(op: &Op<D>) -> &'static OpDef {
         Op::Clock(_) => &leaf::CLOCK,
         Op::Key => &leaf::KEY,
         Op::Const(_) => &leaf::CONST,
+        Op::Size { .. } => &leaf::SIZE,
         Op::Literal(_) => &leaf::LITERAL,
         Op::Iota { .. } => &leaf::IOTA,
         Op::Unary(u) => &elementwise::UNARY[*u as usize],
@@ -108,7 +110,7 @@ pub fn admits(op: &Op<usize>, inputs: &[TensorType<usize>], ty: &TensorType<usiz
         return Ok(());
     }
     let inferred = infer_concrete(op, inputs)?;
-    let own_dtype = matches!(op, Op::Const(_) | Op::Literal(_) | Op::Cast);
+    let own_dtype = matches!(op, Op::Const(_) | Op::Size { .. } | Op::Literal(_) | Op::Cast);
     if inferred.shape != ty.shape || (inferred.dtype != ty.dtype && !own_dtype) {
         return Err(ShapeFault::Attribute(format!("the type is {inferred}, the node says {ty}")));
     }

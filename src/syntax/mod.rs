@@ -14,6 +14,7 @@ mod lower_expr;
 mod lower_item;
 mod parse;
 mod tokens;
+pub mod walk;
 
 pub use dump::{dump, dump_expr};
 pub use parse::{parse, parse_at, parse_expr};
