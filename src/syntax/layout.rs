@@ -49,10 +49,6 @@ impl Draft<'_> {
         self.scan.tokens.get(token).map_or(self.span(0, 0), |t| self.span(t.start, t.end))
     }
 
-    pub fn tokens_span(&self, from: usize, to: usize) -> Span {
-        self.token_span(from).to(self.token_span(to))
-    }
-
     pub fn report(&mut self, code: &'static Code, span: Span, headline: impl Into<String>) -> &mut Diagnostic {
         self.diagnostics.push(Diagnostic::error(code, span, headline));
         let last = self.diagnostics.len() - 1;
