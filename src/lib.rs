@@ -1,8 +1,11 @@
 //! nnc: a compiled language for defining, training and shipping neural networks.
 
+pub mod artifact;
+pub mod data;
 pub mod diag;
 pub mod dims;
 pub mod graph;
 pub mod ops;
+pub mod runtime;
 pub mod source;
 pub mod syntax;
