@@ -97,3 +97,31 @@ fn mnist_has_its_published_mean() {
     let facts = data::facts("mnist", &held, &root).expect("headers");
     assert_eq!((facts.train, facts.validate), (59_500, 500));
 }
+
+#[test]
+fn tables_of_the_real_world() {
+    let Some(root) = data_root() else { return };
+    let iris = args(&[("", text("data/iris/iris.csv")), ("label", text("target")), ("validate", ArgValue::Float(0.2))]);
+    let opened = data::open("csv", &iris, &root).expect("iris");
+    assert_eq!((opened.dataset.count, opened.facts().classes()), (150, Some(3)));
+    assert_eq!(f32s(&opened.dataset, "features", &[0]), [5.1, 3.5, 1.4, 0.2]);
+    let diabetes = args(&[("", text("diabetes/diabetes.csv")), ("label", text("target"))]);
+    let opened = data::open("csv", &diabetes, &root).expect("diabetes");
+    assert_eq!((opened.dataset.fields[0].shape[0], opened.facts().classes()), (10, None));
+
+    let housing = |more: &[(&str, ArgValue)]| {
+        let list =
+            [("", text("california-housing/housing.csv.gz")), ("label", text("median_house_value"))].map(|a| a.clone());
+        data::open("csv", &args(&[&list[..], more].concat()), &root)
+    };
+    let fault = housing(&[]).expect_err("cells are missing");
+    assert_eq!(fault.headline, "housing.csv.gz: line 292: `total_bedrooms` is empty");
+    assert!(fault.notes.iter().any(|n| n == "207 of 20640 rows have no value there"), "{fault:?}");
+    let opened = housing(&[("missing", text("median"))]).expect("filled");
+    let fields = &opened.dataset.fields;
+    assert_eq!((fields[0].shape[0], fields[1].name.as_str(), fields[1].classes), (8, "ocean_proximity", Some(5)));
+    assert_eq!(opened.dataset.class_names(1)[0], "<1H OCEAN");
+    assert_eq!(f32s(&opened.dataset, "label", &[0, 1]), [452_600.0, 358_500.0]);
+    assert_eq!(f32s(&opened.dataset, "features", &[290])[4], 435.0);
+    assert_eq!(housing(&[("missing", text("drop"))]).expect("dropped").dataset.count, 20_433);
+}

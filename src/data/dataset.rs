@@ -41,10 +41,10 @@ impl Field {
 }
 
 /// Bytes that are ours, or a file's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Bytes {
     Owned(Vec<u8>),
-    Mapped(MappedFile),
+    Mapped(Arc<MappedFile>),
 }
 
 impl Deref for Bytes {

@@ -9,6 +9,7 @@ use crate::source::Span;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Plain files of at least this size are mapped, smaller ones are read.
 const MAPPED_FROM: u64 = 1 << 20;
@@ -139,7 +140,7 @@ impl Found {
         let packed = self.is_packed()?;
         let system = |e: io::Error| Box::new(self.unreadable(&e));
         if !packed && std::fs::metadata(&self.path).map_err(system)?.len() >= MAPPED_FROM {
-            return Ok(Bytes::Mapped(MappedFile::open(&self.path).map_err(system)?));
+            return Ok(Bytes::Mapped(Arc::new(MappedFile::open(&self.path).map_err(system)?)));
         }
         let mut bytes = Vec::new();
         let read = self.stream()?.read_to_end(&mut bytes);

@@ -30,13 +30,13 @@ pub const INFO: SourceInfo = SourceInfo {
             DeclaredField {
                 name: "image".to_string(),
                 dtype: Some(DType::F32),
-                shape: vec![None, None, None],
+                shape: Some(vec![None, None, None]),
                 classes: None,
             },
             DeclaredField {
                 name: "label".to_string(),
                 dtype: Some(DType::I32),
-                shape: Vec::new(),
+                shape: Some(Vec::new()),
                 classes: call.size("classes"),
             },
         ])
@@ -44,7 +44,7 @@ pub const INFO: SourceInfo = SourceInfo {
     facts,
     open: |call, root| {
         let (images, labels) = find(call, root)?;
-        let (dataset, _) = read_pair(call, &images, &labels, call.size("classes"))?;
+        let dataset = read_pair(call, &images, &labels, call.size("classes"), |_| None)?;
         let hold_out = call.hold_out(dataset.count)?;
         Ok(OpenedData { dataset: Arc::new(dataset), hold_out })
     },
@@ -177,17 +177,27 @@ fn read_labels(file: &Found, count: usize, classes: Option<usize>) -> Result<(Ve
     Ok((labels, classes))
 }
 
-/// Reads the two files of a set.
-pub fn read_pair(call: &Call, images: &Found, labels: &Found, classes: Option<usize>) -> Result<(Dataset, Header)> {
-    let header = images_header(images)?;
-    let bytes = images.bytes()?;
+/// Reads the two files of a set. `resize` may give square pictures of another size for the pixels of all of them.
+pub fn read_pair(
+    call: &Call,
+    images: &Found,
+    labels: &Found,
+    classes: Option<usize>,
+    resize: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Result<Dataset> {
+    let mut header = images_header(images)?;
+    let mut bytes = images.bytes()?;
     check_len(images, &header, bytes.len())?;
     let (labels, classes) = read_labels(labels, header.count, classes)?;
+    if let Some(resized) = resize(&bytes[header.start..]) {
+        let side = (resized.len() / header.count / header.shape[0]).isqrt();
+        header = Header { start: 0, shape: vec![header.shape[0], side, side], ..header };
+        bytes = Bytes::Owned(resized);
+    }
     let columns = vec![
         Column::new(Storage { bytes, start: header.start, encoding: Encoding::Scaled(255.0) }),
         Column::new(Storage { bytes: Bytes::Owned(labels), start: 0, encoding: Encoding::Widened }),
     ];
     let name = images.path.display().to_string();
-    let dataset = Dataset::new(name, header.count, fields(&header, classes), columns).map_err(|e| internal(call, e))?;
-    Ok((dataset, header))
+    Dataset::new(name, header.count, fields(&header, classes), columns).map_err(|e| internal(call, e))
 }

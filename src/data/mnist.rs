@@ -3,7 +3,7 @@
 
 use super::dataset::{Dataset, Facts, OpenedData};
 use super::files::{self, Found};
-use super::{Call, DeclaredField, Field, Kind, Parameter, Result, SourceInfo, idx};
+use super::{Call, DeclaredField, Field, Kind, Parameter, Result, SourceInfo, idx, resize};
 use crate::diag::{Diagnostic, codes};
 use crate::ops::DType;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,21 @@ use std::sync::Arc;
 
 const CLASSES: usize = 10;
 const SIZE: usize = 28;
+const LARGEST: usize = 256;
 
 pub const INFO: SourceInfo = SourceInfo {
     name: "mnist",
     doc: "MNIST or a set of the same form, from a folder with its four IDX files, plain or gzip",
-    fields: "image: f32[1, 28, 28], label: i32",
+    fields: "image: f32[1, size, size], label: i32",
     example: "mnist(\"data/mnist\")",
     parameters: &[
         Parameter { name: "path", kind: Kind::Path, default: None, doc: "the folder with the four files" },
+        Parameter {
+            name: "size",
+            kind: Kind::Size,
+            default: Some("28"),
+            doc: "the side of the pictures, resized if not 28",
+        },
         Parameter {
             name: "validate",
             kind: Kind::HoldOut,
@@ -27,13 +34,29 @@ pub const INFO: SourceInfo = SourceInfo {
         },
     ],
     many_files: false,
-    declared: |_| Some(fields().into_iter().map(DeclaredField::known).collect()),
+    declared: |call| Some(fields(size(call).ok()?).into_iter().map(DeclaredField::known).collect()),
     facts,
     open,
 };
 
-fn fields() -> Vec<Field> {
-    vec![Field::new("image", DType::F32, &[1, SIZE, SIZE]), Field::label("label", CLASSES)]
+/// The side of the pictures that the call asks for.
+fn size(call: &Call) -> Result<usize> {
+    match call.size("size") {
+        Some(size @ ..=LARGEST) => Ok(size),
+        Some(size) => {
+            let d = Diagnostic::error(
+                codes::BAD_SETTING,
+                call.span_of("size"),
+                format!("pictures of {size} x {size} are too large"),
+            );
+            Err(Box::new(d.help(format!("give a size of at most {LARGEST}"))))
+        }
+        None => Ok(SIZE),
+    }
+}
+
+fn fields(size: usize) -> Vec<Field> {
+    vec![Field::new("image", DType::F32, &[1, size, size]), Field::label("label", CLASSES)]
 }
 
 /// The folder's file of this stem, under any of the names in use.
@@ -76,18 +99,21 @@ fn checked_header(images: &Found) -> Result<idx::Header> {
 }
 
 fn facts(call: &Call, root: &Path) -> Result<Facts> {
+    let size = size(call)?;
     let count = checked_header(&pair(call, root, "train")?.0)?.count;
     if !call.given("validate") {
         let validate = checked_header(&pair(call, root, "t10k")?.0)?.count;
-        return Ok(Facts { fields: fields(), train: count, validate });
+        return Ok(Facts { fields: fields(size), train: count, validate });
     }
-    Ok(Facts::new(fields(), count, &call.hold_out(count)?))
+    Ok(Facts::new(fields(size), count, &call.hold_out(count)?))
 }
 
 fn read(call: &Call, root: &Path, set: &str) -> Result<Arc<Dataset>> {
     let (images, labels) = pair(call, root, set)?;
     checked_header(&images)?;
-    Ok(Arc::new(idx::read_pair(call, &images, &labels, Some(CLASSES))?.0))
+    let size = size(call)?;
+    let resize = |pixels: &[u8]| (size != SIZE).then(|| resize::squares(pixels, SIZE, size));
+    Ok(Arc::new(idx::read_pair(call, &images, &labels, Some(CLASSES), resize)?))
 }
 
 fn open(call: &Call, root: &Path) -> Result<OpenedData> {

@@ -5,13 +5,20 @@
 //! and every sample's labels are below their number of classes. Files must not change while a run reads them.
 
 mod args;
+mod cells;
 mod dataset;
 mod digits;
 mod files;
 mod idx;
 mod loader;
 mod mnist;
+mod npy;
+mod npz;
+mod resize;
 pub mod shuffle;
+mod table;
+#[cfg(test)]
+mod tests;
 
 pub use args::{Arg, ArgValue, Call, Kind, Parameter, SourceArgs};
 pub use dataset::{Bytes, Column, Dataset, Encoding, Facts, Field, HoldOut, OpenedData, Split, Storage, View};
@@ -30,8 +37,8 @@ pub struct DeclaredField {
     pub name: String,
     /// None if only the file tells.
     pub dtype: Option<DType>,
-    /// The shape of one sample; None for a size that only the file tells.
-    pub shape: Vec<Option<usize>>,
+    /// The shape of one sample; None if only the file tells, or for a size that it tells.
+    pub shape: Option<Vec<Option<usize>>>,
     /// The number of classes, if it is a label and the number is known.
     pub classes: Option<usize>,
 }
@@ -39,7 +46,7 @@ pub struct DeclaredField {
 impl DeclaredField {
     /// A field about which everything is known.
     pub fn known(field: Field) -> DeclaredField {
-        let shape = field.shape.into_iter().map(Some).collect();
+        let shape = Some(field.shape.into_iter().map(Some).collect());
         DeclaredField { name: field.name, dtype: Some(field.dtype), shape, classes: field.classes }
     }
 }
@@ -70,7 +77,7 @@ const VALIDATE: Parameter = Parameter {
 
 /// All sources, sorted by name.
 pub fn sources() -> &'static [&'static SourceInfo] {
-    &[&digits::INFO, &idx::INFO, &mnist::INFO]
+    &[&table::CSV, &digits::INFO, &idx::INFO, &mnist::INFO, &npy::INFO, &npz::INFO, &table::TSV]
 }
 
 /// The source with this name.
