@@ -125,7 +125,6 @@ pub fn open(name: &str, args: &SourceArgs, root: &Path) -> Result<OpenedData> {
 
 /// A reader that contradicts itself: our mistake, not the file's.
 fn internal(call: &Call, what: String) -> Box<Diagnostic> {
-    Box::new(
-        Diagnostic::error(codes::INTERNAL, call.span, format!("the reader `{}` failed", call.source.name)).note(what),
-    )
+    let d = Diagnostic::error(codes::INTERNAL, call.span, format!("the reader `{}` failed", call.source.name));
+    Box::new(d.note(what).help("this is a mistake in nnc: please report it with the file"))
 }
