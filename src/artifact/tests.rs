@@ -75,7 +75,7 @@ fn checkpoints_come_back() {
         (weight.dtype, weight.shape, weight.bytes),
         (DType::F32, &[2, 3][..], &bytes(&[1., 2., 3., 4., 5., 6.])[..])
     );
-    assert_eq!(read.get("fc").is_some(), false);
+    assert!(read.get("fc").is_none());
     assert_eq!(read.metadata, metadata(&[("seed", "0"), ("a \"quoted\" key", "é\n")]));
     // The same content is the same bytes, whatever the order it was given in; and nothing else is left.
     let second = folder.0.join("second.safetensors");
