@@ -1,0 +1,3 @@
+//! Stage 7: kernels as loops, and code from loops.
+
+pub mod loops;
