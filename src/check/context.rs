@@ -20,7 +20,7 @@ pub enum Def {
     Layer(Rc<ast::LayerDecl>),
     Optimizer(Rc<ast::OptimizerDecl>),
     Data(Rc<ast::DataDecl>),
-    Task(Rc<ast::TaskDecl>),
+    Task,
 }
 
 impl Def {
@@ -32,7 +32,7 @@ impl Def {
             Def::Layer(_) => "a layer",
             Def::Optimizer(_) => "an optimizer",
             Def::Data(_) => "a data set",
-            Def::Task(_) => "a task",
+            Def::Task => "a task",
         }
     }
 }
@@ -56,7 +56,6 @@ pub enum ReasonKind {
     Product,
     /// A field of the data.
     Data,
-    Unknown,
 }
 
 /// A graph being made, with what the checker knows of its nodes.

@@ -75,7 +75,7 @@ impl Checker<'_> {
                 hops.push((reason.span, format!("{} is declared here", reason.size)));
             }
             ReasonKind::Data => hops.push((reason.span, format!("the data has {} here", reason.size))),
-            ReasonKind::Written | ReasonKind::Unknown => {
+            ReasonKind::Written => {
                 for parent in &reason.parents {
                     self.collect_chain(*parent, hops);
                 }
@@ -97,7 +97,8 @@ impl Checker<'_> {
         let written = matches!(self.reasons[declared.why.0 as usize].kind, ReasonKind::Written);
         // A size that the user wrote for inference to check is what there is to edit.
         let hyper = written && !self.is_builtin(origin) && self.is_hyper_argument(origin);
-        let call = self.blame(place.span);
+        let user_call = self.calls.last().map(|c| self.blame(c.span));
+        let call = user_call.filter(|_| hyper).unwrap_or_else(|| self.blame(place.span));
         let headline = match self.calls.last().filter(|_| hyper) {
             Some(frame) => format!("{} takes {wants} values but {has} arrive", frame.text),
             None => format!("{} has size {has}, not {wants}", place.what),

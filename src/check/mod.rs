@@ -140,8 +140,8 @@ impl Checker<'_> {
                 let name = decl.name.as_ref().map_or(decl.kind.word().to_string(), |n| n.name.clone());
                 let span = decl.name.as_ref().map_or(decl.word, |n| n.span);
                 let decl = Rc::new(decl);
-                tasks.push((name.clone(), decl.clone()));
-                (name, span, Def::Task(decl))
+                tasks.push((name.clone(), decl));
+                (name, span, Def::Task)
             }
         };
         if let Some((other, before)) = self.defs.get(&name) {
@@ -155,7 +155,7 @@ impl Checker<'_> {
             );
             return;
         }
-        if !matches!(def, Def::Task(_)) {
+        if !matches!(def, Def::Task) {
             order.push(name.clone());
         }
         self.defs.insert(name, (def, span));
