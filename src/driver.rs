@@ -7,6 +7,7 @@
 use crate::check::{self, Program};
 use crate::data_facts::OpenFacts;
 use crate::diag::{self, Diagnostic, codes};
+use crate::engine::{Engine, Target};
 use crate::source::{FileId, Sources};
 use crate::syntax;
 use std::path::{Path, PathBuf};
@@ -82,3 +83,32 @@ fn apply_sets(tree: &mut syntax::ast::File, sources: &mut Sources, options: &Opt
     faults.extend(check::override_values(tree, values, options.task.as_deref()));
     faults
 }
+
+/// Makes a task of a checked file ready to run.
+///
+/// # Errors
+/// A task that does not exist, or sizes that no data gave a number.
+pub fn engine(
+    checked: &Checked,
+    task: &str,
+    target: Target,
+    threads: usize,
+) -> Result<Box<dyn Engine>, Box<Diagnostic>> {
+    let task = checked.program.task(task).ok_or_else(|| no_task(&checked.program, task))?;
+    let _ = (task, target, threads);
+    Err(Box::new(Diagnostic::placeless(codes::TARGET, "no target can run this yet")))
+}
+
+/// The message for a task that is not in the file.
+pub fn no_task(program: &Program, name: &str) -> Box<Diagnostic> {
+    let names: Vec<&str> = program.tasks.iter().map(|t| t.name.as_str()).collect();
+    let fault = Diagnostic::placeless(codes::USAGE, format!("the file has no task `{name}`"));
+    Box::new(match (diag::suggest::nearest(name, names.iter().copied()), names.is_empty()) {
+        (Some(meant), _) => fault.help(format!("did you mean `{meant}`?")),
+        (None, true) => fault.help("add `train { … }`"),
+        (None, false) => fault.help(format!("its tasks are {}", names.join(", "))),
+    })
+}
+
+/// What `--emit` can show, in the order of the pipeline.
+pub const STAGES: &[&str] = &["ast", "hir", "graph", "grad", "fused", "plan", "loops", "clif", "asm"];

@@ -49,7 +49,7 @@ impl Checker<'_> {
         let hypers = scope
             .locals
             .into_iter()
-            .filter(|l| !(functions.contains(&l.name.as_str()) && !spans.contains_key(&l.name)))
+            .filter(|l| !functions.contains(&l.name.as_str()) || spans.contains_key(&l.name))
             .map(|l| Local { span: spans.get(&l.name).copied().unwrap_or(l.span), ..l })
             .collect();
         self.instances.push(Instance {

@@ -177,7 +177,7 @@ impl Checker<'_> {
                     .help("add `update(p, g) { … }`, whose value is the new parameter"),
             );
         };
-        let &[ref p_name, ref g_name] = rule.params.as_slice() else {
+        let [p_name, g_name] = rule.params.as_slice() else {
             return self.fail(
                 Diagnostic::error(codes::MISSING_ARGUMENT, rule.span, "`update` takes the parameter and its gradient")
                     .help("write `update(p, g)`"),

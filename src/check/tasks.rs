@@ -414,11 +414,7 @@ impl Checker<'_> {
             .collect();
         for (name, span) in unused {
             // Used by another binding, or by another task.
-            let text = self.sources.text(Span {
-                file: span.file,
-                start: 0,
-                end: u32::MAX.min(self.sources.file(span.file).text.len() as u32),
-            });
+            let text = self.sources.file(span.file).text.clone();
             let mentions = text.matches(name.as_str()).count();
             let fault = match suggest::nearest(&name, SETTINGS.iter().copied()) {
                 Some(meant) => Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("there is no setting `{name}`"))

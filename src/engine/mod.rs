@@ -2,6 +2,10 @@
 //!
 //! The training loop knows only [`Engine`]; what is behind it is the CPU's machine code or the interpreter.
 
+mod target;
+
+pub use target::Target;
+
 use crate::diag::Diagnostic;
 use crate::ops::{DType, VarId};
 
