@@ -6,5 +6,6 @@ pub mod dims;
 pub mod graph;
 pub mod interpreter;
 pub mod ops;
+pub mod opt;
 pub mod source;
 pub mod syntax;
