@@ -175,8 +175,7 @@ fn sum_of_copies(graph: &mut Graph<usize>, node: &Node<usize>) -> Option<NodeId>
     let Op::Broadcast { shape, axes } = &wide.op else { return None };
     (wide.ty.dtype.is_float() && summed.iter().all(|axis| !axes.contains(axis))).then_some(())?;
     let count: usize = summed.iter().map(|axis| shape[*axis]).product();
-    let moved: Vec<usize> =
-        axes.iter().map(|axis| axis - summed.iter().filter(|gone| *gone < axis).count()).collect();
+    let moved: Vec<usize> = axes.iter().map(|axis| axis - summed.iter().filter(|gone| *gone < axis).count()).collect();
     let x = wide.inputs[0];
     let b = Builder::new(graph, node.origin);
     let multiple = if count == 1 { x } else { b.scale(x, count as f64) };
