@@ -13,6 +13,7 @@ pub mod engine;
 pub mod graph;
 pub mod interpreter;
 pub mod ops;
+pub mod opt;
 pub mod plan;
 pub mod runtime;
 pub mod source;

@@ -147,7 +147,7 @@ pub static TRANSPOSE: OpDef = OpDef {
                 let rank = tensor_arg(args, 0)?.rank();
                 let axes = ints_arg(args, 1)?.unwrap_or_default();
                 if axes.len() != rank {
-                    return attribute(format!("{} axes named of a tensor with {}", axes.len(), axes_text(rank)));
+                    return attribute(format!("{} named of a tensor with {}", axes_text(axes.len()), axes_text(rank)));
                 }
                 Ok(Op::Transpose { perm: axes.iter().map(|d| axis_of(d, rank)).collect::<Result<_, _>>()? })
             },
