@@ -4,7 +4,7 @@
 //! reported. A file is balanced item by item, so that a missing brace costs its own item only; within an unbalanced item the
 //! indentation says where the brace belongs, and a balanced item is never touched, however it is indented.
 
-use super::layout::Draft;
+use super::layout::{Draft, starts_statement};
 use super::tokens::{Fate, Kind, Scan};
 use crate::diag::{Label, codes};
 
@@ -133,7 +133,10 @@ impl Repair<'_, '_> {
             if let Some(first) = others.first() {
                 // The innermost is the likeliest place; the outer ones follow from it only if it was the last line.
                 let outer = self.stack.pop();
-                self.report_unclosed(first.0, first.1, last, others.len());
+                let line = self.draft.scan.tokens[first.0].line;
+                if self.silent_line != Some(line) {
+                    self.report_unclosed(first.0, first.1, last, others.len());
+                }
                 if let Some(outer) = outer {
                     self.draft.inserted.push((last, outer.close));
                 }
@@ -176,7 +179,7 @@ impl Repair<'_, '_> {
                 self.stray -= 1;
                 return self.strike(token, "this brace closes nothing");
             }
-            if this.first && self.stack.iter().any(|o| o.close == '}' && o.indent == this.indent) {
+            if this.first && self.stack.iter().rev().take(256).any(|o| o.close == '}' && o.indent == this.indent) {
                 while self.stack.last().is_some_and(|o| o.indent > this.indent) {
                     self.pop_unclosed(before);
                 }
@@ -221,20 +224,7 @@ impl Repair<'_, '_> {
         let this = scan.tokens[token].clone();
         let binds = this.kind == Kind::Word && scan.is(token + 1, "=");
         let acts = this.kind == Kind::Word
-            && matches!(
-                scan.str(token),
-                "param"
-                    | "state"
-                    | "minimize"
-                    | "report"
-                    | "load"
-                    | "freeze"
-                    | "save"
-                    | "yield"
-                    | "forward"
-                    | "step"
-                    | "update"
-            );
+            && (starts_statement(scan.str(token)) || matches!(scan.str(token), "forward" | "step" | "update"));
         let goes_on = matches!(scan.tokens[before].kind, Kind::Comma | Kind::Open)
             || (scan.tokens[before].kind == Kind::Operator && !scan.is(before, "*"))
             || matches!(this.kind, Kind::Operator | Kind::Close | Kind::Comma);
@@ -293,8 +283,7 @@ impl Repair<'_, '_> {
         let bracket = if bracket.len() == 1 { bracket } else { "{" };
         let place = self.draft.token_span(before).tail();
         let opened = self.draft.token_span(opener);
-        let report = self.draft.report(codes::UNCLOSED, place, format!("this `{bracket}` is never closed"));
-        report.headline = format!("`{close}` is missing");
+        let report = self.draft.report(codes::UNCLOSED, place, format!("`{close}` is missing"));
         if let Some(primary) = &mut report.primary {
             primary.text = format!("expected `{close}` here");
         }

@@ -7,7 +7,7 @@ use super::brackets::{is_item_word, starts_item};
 use super::layout::{Draft, HOLE};
 use super::tokens::{Fate, Kind};
 use crate::diag::suggest::nearest;
-use crate::diag::{Diagnostic, Fix, codes};
+use crate::diag::{Diagnostic, Fix, Label, codes};
 use crate::source::Span;
 
 /// Words of a type that stand alone or before `[`: `x: f32` declares, `batch: size` does not.
@@ -35,7 +35,7 @@ const TYPES: [&str; 18] = [
 pub(super) fn settle(draft: &mut Draft) {
     comments(draft);
     strings(draft);
-    let mut walk = Walk { owns_self: owns_self(draft), draft, brackets: Vec::new(), head: 0 };
+    let mut walk = Walk { owns_self: owns_self(draft), draft, brackets: Vec::new(), head: 0, reported: Vec::new() };
     let mut token = 0;
     let mut fresh = true;
     while token < walk.draft.scan.tokens.len() {
@@ -53,6 +53,12 @@ pub(super) fn settle(draft: &mut Draft) {
         // Brackets are not settled yet; an item at the margin ends all that were left open.
         if walk.draft.scan.tokens[token].indent == 0 && starts_item(&walk.draft.scan, token) {
             walk.brackets.clear();
+            fresh = true;
+        }
+        if walk.draft.scan.tokens[token].first && walk.leaves(token) {
+            while walk.brackets.last().is_some_and(|b| b.open != '{') {
+                walk.brackets.pop();
+            }
             fresh = true;
         }
         if std::mem::take(&mut fresh) {
@@ -144,6 +150,10 @@ fn owns_self(draft: &Draft) -> bool {
 
 struct Bracket {
     open: char,
+    /// How many `(` and `[` are open with it.
+    round: usize,
+    /// Of the line that it stands on.
+    indent: usize,
     /// A `(` that passes arguments, not one that declares parameters or groups.
     call: bool,
 }
@@ -154,6 +164,8 @@ struct Walk<'d, 'a> {
     brackets: Vec<Bracket>,
     /// The first token of the statement.
     head: usize,
+    /// Habits by headline, and where their diagnostic is.
+    reported: Vec<(String, usize)>,
 }
 
 impl Walk<'_, '_> {
@@ -177,6 +189,23 @@ impl Walk<'_, '_> {
     fn report(&mut self, from: usize, to: usize, headline: impl Into<String>) -> &mut Diagnostic {
         let span = self.draft.token_span(from).to(self.draft.token_span(to));
         self.draft.report(codes::FOREIGN_SYNTAX, span, headline)
+    }
+
+    /// Reports a habit with its cure; of several of one kind only the first, with the others beside it.
+    fn habit(&mut self, span: Span, headline: impl Into<String>, help: impl Into<String>, title: &str, text: &str) {
+        let headline = headline.into();
+        if let Some(&(_, at)) = self.reported.iter().find(|r| r.0 == headline) {
+            let first = &mut self.draft.diagnostics[at];
+            if first.secondary.len() < 4 {
+                first.secondary.push(Label { span, text: "here too".into() });
+            }
+            first.fixes[0].edits.push((span, text.to_string()));
+            return;
+        }
+        let report = self.draft.report(codes::FOREIGN_SYNTAX, span, headline.as_str());
+        report.help.push(help.into());
+        report.fixes.push(fix(span, title, text));
+        self.reported.push((headline, self.draft.diagnostics.len() - 1));
     }
 
     fn replace(&mut self, token: usize, with: impl Into<String>) {
@@ -225,14 +254,30 @@ impl Walk<'_, '_> {
     fn open(&mut self, token: usize) {
         let open = self.draft.scan.str(token).chars().next().unwrap_or('(');
         let head = self.draft.scan.str(self.head);
-        let flat = self.brackets.iter().all(|b| b.open == '{');
+        let flat = self.flat();
         let declares = is_item_word(head) && !matches!(head, "const" | "data" | "use") && self.word_like_header()
             || matches!(head, "forward" | "update" | "step" | "gradient") && token == self.head + 1
             || matches!(head, "def" | "class" | "func" | "function" | "struct");
         let after_value = token > 0
             && (self.kind(token - 1) == Some(Kind::Word) && !is_word_of_language(self.draft.scan.str(token - 1))
                 || matches!(self.draft.scan.str(token - 1), ")" | "]"));
-        self.brackets.push(Bracket { open, call: open == '(' && after_value && !(declares && flat) });
+        let indent = self.draft.scan.tokens[token].indent;
+        let round = self.brackets.last().map_or(0, |b| b.round) + usize::from(open != '{');
+        self.brackets.push(Bracket { open, round, indent, call: open == '(' && after_value && !(declares && flat) });
+    }
+
+    /// Whether only braces are open.
+    fn flat(&self) -> bool {
+        self.brackets.last().is_none_or(|b| b.round == 0)
+    }
+
+    /// Whether the line that starts here cannot stand in the parentheses that are open: one of them was never closed.
+    fn leaves(&self, token: usize) -> bool {
+        let Some(open) = self.brackets.last().filter(|b| b.open != '{') else { return false };
+        let outside = self.draft.scan.tokens[token].indent <= open.indent;
+        let goes_on = (0..token).rev().map(|t| self.kind(t)).find(|k| *k != Some(Kind::Newline));
+        let goes_on = matches!(goes_on, Some(Some(Kind::Comma | Kind::Open)));
+        self.kind(token) == Some(Kind::Word) && self.is(token + 1, "=") && (outside || !goes_on)
     }
 
     /// Whether the statement's first word heads an item rather than naming a member.
@@ -305,18 +350,15 @@ impl Walk<'_, '_> {
             }
             "return" if !matches!(self.draft.scan.str(token + 1), "=" | ":" | ".") => {
                 let span = self.draft.token_span(token);
-                let report = self.report(token, token, "the last expression of a block is its value");
-                report.help.push("take `return` out".into());
-                report.fixes.push(fix(span, "take it out", ""));
+                self.habit(span, "the last expression of a block is its value", "take `return` out", "take it out", "");
                 self.draft.blank(token, token);
             }
             "let" | "var" | "val" | "mut" | "const" | "auto"
                 if self.word_follows(token) && !self.brackets.is_empty() =>
             {
                 let span = self.draft.token_span(token);
-                let report = self.report(token, token, format!("`name = value` binds a name, without `{word}`"));
-                report.help.push(format!("take `{word}` out"));
-                report.fixes.push(fix(span, "take it out", ""));
+                let headline = format!("`name = value` binds a name, without `{word}`");
+                self.habit(span, headline, format!("take `{word}` out"), "take it out", "");
                 self.draft.blank(token, token);
             }
             "for" | "while" | "try" | "with" | "elif" | "if" | "else" if python => {
@@ -384,9 +426,8 @@ impl Walk<'_, '_> {
             return;
         }
         let span = self.draft.token_span(colon);
-        let report = self.report(colon, colon, "`=` binds a name, `:` passes an argument");
-        report.help.push("write `name = value`".into());
-        report.fixes.push(fix(span, "write `=`", " ="));
+        let headline = "`=` binds a name, `:` passes an argument";
+        self.habit(span, headline, "write `name = value`", "write `=`", " =");
         self.replace(colon, " = ");
     }
 
@@ -432,9 +473,8 @@ impl Walk<'_, '_> {
             if wordy && !before { " " } else { "" },
             if (wordy || text == "=") && !after { " " } else { "" }
         );
-        let report = self.draft.report(codes::FOREIGN_SYNTAX, span, headline);
-        report.help.push(format!("write `{shown}`"));
-        report.fixes.push(fix(span, format!("write `{shown}`"), &new));
+        let help = format!("write `{shown}`");
+        self.habit(span, headline, help.clone(), &help, &new);
         self.replace(token, better);
     }
 
@@ -471,7 +511,7 @@ impl Walk<'_, '_> {
             _ => self.draft.scan.str(self.head),
         };
         let heads = is_item_word(head) && self.word_like_header() || matches!(head, "forward" | "update" | "step");
-        heads && self.brackets.iter().all(|b| b.open == '{') && token > 0 && !self.is(self.head + 1, "=")
+        heads && self.flat() && token > 0 && !self.is(self.head + 1, "=")
     }
 
     fn word(&mut self, token: usize, word: &str) {
@@ -482,9 +522,8 @@ impl Walk<'_, '_> {
             "self" if !self.owns_self && self.is(token + 1, ".") && !field => {
                 let both = span.to(self.draft.token_span(token + 1));
                 let name = self.draft.scan.str(token + 2);
-                let report = self.draft.report(codes::FOREIGN_SYNTAX, both, "members are called by their name alone");
-                report.help.push(format!("write `{name}` instead of `self.{name}`"));
-                report.fixes.push(fix(both, "take `self.` out", ""));
+                let help = format!("write `{name}` instead of `self.{name}`");
+                self.habit(both, "members are called by their name alone", help, "take `self.` out", "");
                 self.draft.blank(token, token + 1);
             }
             "self"
@@ -496,22 +535,18 @@ impl Walk<'_, '_> {
             {
                 let comma = usize::from(self.is(token + 1, ","));
                 let both = span.to(self.draft.token_span(token + comma));
-                let report = self.draft.report(codes::FOREIGN_SYNTAX, both, "there is no `self`: members are in scope");
-                report.help.push("take it out".into());
-                report.fixes.push(fix(both, "take it out", ""));
+                self.habit(both, "there is no `self`: members are in scope", "take it out", "take it out", "");
                 self.draft.blank(token, token + comma);
             }
             "None" | "True" | "False" if !field && !named => {
                 let better = word.to_lowercase();
-                let report = self.draft.report(codes::FOREIGN_SYNTAX, span, format!("`{word}` is written `{better}`"));
-                report.help.push(format!("write `{better}`"));
-                report.fixes.push(fix(span, format!("write `{better}`"), &better));
+                let help = format!("write `{better}`");
+                self.habit(span, format!("`{word}` is written `{better}`"), help.clone(), &help, &better);
                 self.replace(token, better);
             }
             "elif" | "elseif" if token > 0 && self.is(token - 1, "}") => {
-                let report = self.draft.report(codes::FOREIGN_SYNTAX, span, format!("`{word}` is written `else if`"));
-                report.help.push("write `else if`".into());
-                report.fixes.push(fix(span, "write `else if`", "else if"));
+                let headline = format!("`{word}` is written `else if`");
+                self.habit(span, headline, "write `else if`", "write `else if`", "else if");
                 self.replace(token, "else if");
             }
             "lambda" if !field && !named && (self.word_follows(token) || self.is(token + 1, ":")) => {

@@ -90,6 +90,11 @@ fn is_infix(scan: &Scan, token: usize) -> bool {
     }
 }
 
+/// Whether a statement begins with this word, and nothing else does.
+pub(super) fn starts_statement(word: &str) -> bool {
+    matches!(word, "param" | "state" | "minimize" | "report" | "load" | "freeze" | "save" | "yield")
+}
+
 /// Decides which newlines are soft, caps nesting. Returns the soft ones by token.
 fn lines(draft: &mut Draft) -> Vec<bool> {
     let count = draft.scan.tokens.len();
@@ -99,13 +104,17 @@ fn lines(draft: &mut Draft) -> Vec<bool> {
     let mut steps = 0;
     let mut inserted = 0;
     let mut previous: Option<usize> = None;
+    // The next token that is not a newline; kept from one newline to the next.
+    let mut next = Some(0);
     let mut token = 0;
     while token < count {
         let kind = draft.scan.tokens[token].kind;
         let text = draft.scan.str(token);
         if draft.kept(token) {
             if kind == Kind::Newline {
-                let next = (token + 1..count).find(|&t| draft.kept(t) && draft.scan.tokens[t].kind != Kind::Newline);
+                if next.is_some_and(|n| n <= token) {
+                    next = (token + 1..count).find(|&t| draft.kept(t) && draft.scan.tokens[t].kind != Kind::Newline);
+                }
                 soft[token] = levels.last().is_some_and(|l| l.0 != '{') || joined(draft, previous, next);
             } else {
                 previous = Some(token);
@@ -156,7 +165,8 @@ fn joined(draft: &mut Draft, previous: Option<usize>, next: Option<usize>) -> bo
     let scan = &draft.scan;
     let spaced = scan.text[scan.tokens[next].end..].starts_with([' ', '\t', '\n', '\r']);
     if is_infix(scan, previous) || scan.tokens[previous].kind == Kind::Comma {
-        return true;
+        // A binding or an act cannot be an operand: the one before it is missing.
+        return !scan.is(next + 1, "=") && !starts_statement(scan.str(next));
     }
     if is_infix(scan, next) && (spaced || scan.is(next, "|>")) {
         return true;

@@ -7,10 +7,14 @@ use super::ast::*;
 use super::grammar::Rule;
 use super::layout::{HOLE, Layout};
 use super::tokens::Comment;
+use crate::diag::suggest::nearest;
 use crate::diag::{Code, Diagnostic, codes};
 use crate::source::Span;
 use pest::iterators::{Pair, Pairs};
 use std::iter::Peekable;
+
+/// What may follow a complete statement.
+pub(super) const SEPARATED: &str = "a new line or `;`";
 
 pub(super) type Node<'t> = Pair<'t, Rule>;
 
@@ -114,8 +118,22 @@ impl<'t> Lower<'t> {
         match parts.take(Rule::ident) {
             Some(node) => self.ident(&node),
             None => {
-                self.missing(parts.end, &format!("{of} needs a name"), "");
-                Ident { name: String::new(), span: self.point(parts.end) }
+                let at = parts.end;
+                let headline = format!("{of} needs a name");
+                match parts.inner.next_if(|p| matches!(p.as_rule(), Rule::junk_head | Rule::junk_stmt)) {
+                    // What stands in the name's place is the same fault.
+                    Some(junk) if !junk.as_str().contains(HOLE) => {
+                        let start = junk.as_span().start();
+                        let span = self.layout.span(start, start + first_token(junk.as_str()).len());
+                        let report = self.report(codes::MISSING_PART, span, headline);
+                        report
+                            .help
+                            .push("a name begins with a letter a-z and goes on with letters, digits and `_`".into());
+                    }
+                    Some(_) => {}
+                    None => self.missing(at, &headline, ""),
+                }
+                Ident { name: String::new(), span: self.point(at) }
             }
         }
     }
@@ -166,6 +184,18 @@ impl<'t> Lower<'t> {
             _ => format!("`{found}`"),
         };
         let report = self.report(codes::SYNTAX, span, format!("expected {expected}, found {what}"));
+        let meant = nearest(found, ["along", "with", "over", "from", "except", "where", "else"]);
+        let value_follows = found.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '(' | '[' | '"' | '_'));
+        if let Some(meant) = meant.filter(|m| *m != found) {
+            report.help.push(format!("did you mean `{meant}`?"));
+        } else if expected == SEPARATED && found == "," {
+            report.help.push("the parts stand on lines of their own, or between them stands `;`".into());
+        } else if expected == SEPARATED && found == "=" {
+            report.help.push("one line binds one name".into());
+        } else if (expected == SEPARATED || expected.starts_with("`,`")) && value_follows {
+            let what = if expected == SEPARATED { "an operator or a new line" } else { "an operator or a comma" };
+            report.help.push(format!("{what} is missing before it"));
+        }
         if is_reserved(found) && expected.contains("name") {
             report.notes.push(format!("`{found}` is a word of the language"));
         }

@@ -4,7 +4,7 @@
 
 use super::ast::*;
 use super::grammar::Rule;
-use super::lower::{Lower, Node, Parts, end_of};
+use super::lower::{Lower, Node, Parts, SEPARATED, end_of};
 use crate::diag::codes;
 use crate::source::Span;
 
@@ -193,7 +193,13 @@ impl<'t> Lower<'t> {
                         let name = match inner.take(Rule::ident) {
                             Some(node) => self.ident(&node),
                             None => {
-                                self.missing(dot, "expected a name after `.`", "");
+                                if let ExprKind::Int(..) | ExprKind::Float(..) = base.kind {
+                                    let headline = "a number has digits on both sides of its point";
+                                    let report = self.report(codes::SYNTAX, span, headline);
+                                    report.help.push("write `1.0`, `0.5`".into());
+                                } else {
+                                    self.missing(dot, "expected a name after `.`", "");
+                                }
                                 Ident { name: String::new(), span: self.point(dot) }
                             }
                         };
@@ -455,7 +461,7 @@ impl<'t> Lower<'t> {
         let name = parts.take(Rule::seq_name).map(|n| self.inner_ident(n));
         parts.has(Rule::assign);
         let value = parts.take(Rule::expr).map(|e| self.expr(e));
-        let expected = if value.is_some() { "a new line or `;`" } else { "a layer or a function" };
+        let expected = if value.is_some() { SEPARATED } else { "a layer or a function" };
         let junk = self.tail(&mut parts, Rule::junk_stmt, expected);
         let value = value.filter(|_| !junk).unwrap_or_else(|| self.error_expr(span));
         SeqItem { name, value, span }

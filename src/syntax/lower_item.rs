@@ -7,7 +7,7 @@ use super::lower::{Lower, Node, Parts, first_token, is_reserved};
 use crate::diag::codes;
 
 const AN_ITEM: &str = "an item (`fn`, `layer`, `model`, `data`, `train`, …)";
-const END: &str = "a new line or `;`";
+const END: &str = super::lower::SEPARATED;
 
 /// What a layer's or optimizer's braces hold.
 struct Body {
@@ -72,7 +72,7 @@ impl<'t> Lower<'t> {
                 let junk =
                     self.tail(&mut parts, Rule::junk_stmt, if value.is_some() { END } else { "`=` and a value" });
                 let at = self.point(parts.end);
-                if value.is_none() && !junk {
+                if value.is_none() && !junk && !name.name.is_empty() {
                     self.missing(parts.end, "a constant needs a value", "`const pad = 0`");
                 }
                 if junk {
@@ -104,7 +104,7 @@ impl<'t> Lower<'t> {
                 let expected = if source.is_some() { "`{` or a new line" } else { "`=` and a source" };
                 let junk = self.tail(&mut parts, Rule::junk_head, expected);
                 let at = self.point(parts.end);
-                if source.is_none() && !junk {
+                if source.is_none() && !junk && !name.name.is_empty() {
                     self.missing(parts.end, "data needs a source", "`data digits = mnist(\"data/mnist\")`");
                 }
                 let source = source.filter(|_| !junk).unwrap_or(Expr { kind: ExprKind::Error, span: at });
@@ -306,7 +306,8 @@ impl<'t> Lower<'t> {
                 let again = if rule == Rule::forward { body.forward.is_some() } else { body.update.is_some() };
                 if word != special {
                     let report = self.report(codes::SYNTAX, keyword, format!("`{word}` does not belong here"));
-                    report.help.push(format!("a {of} has `{special}`"));
+                    let article = if of == "optimizer" { "an" } else { "a" };
+                    report.help.push(format!("{article} {of} has `{special}`"));
                 } else if again {
                     let report = self.report(codes::SYNTAX, keyword, format!("there is one `{word}` only"));
                     report.help.push("make the second a `fn`, or a layer of its own".into());

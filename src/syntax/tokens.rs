@@ -86,7 +86,7 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
     let mut out =
         Scan { text, tokens: Vec::with_capacity(text.len() / 3), comments: Vec::new(), unterminated: Vec::new() };
     let (mut at, mut line, mut line_start, mut first) = (0, 0, 0, true);
-    let mut indent = 0;
+    let (mut indent, mut measured) = (0, false);
     while at < bytes.len() {
         let start = at;
         let byte = bytes[at];
@@ -94,8 +94,9 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
             at += text[at..].chars().next().map_or(1, char::len_utf8);
             continue;
         }
-        if first && byte != b'\n' {
+        if first && byte != b'\n' && !measured {
             indent = columns(&text[line_start..at]);
+            measured = true;
         }
         let rest = &text[at..];
         let foreign = byte == b'#' || rest.starts_with("\"\"\"") || rest.starts_with("'''");
@@ -160,6 +161,7 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
         if first {
             line += 1;
             line_start = at;
+            measured = false;
         }
     }
     out
