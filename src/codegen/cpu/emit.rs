@@ -141,21 +141,28 @@ pub fn emit(
 
 /// The loop that a range entry narrows: its extent and whether it runs by lanes.
 pub fn outer_loop(kernel: &Kernel) -> Option<(usize, LoopKind)> {
-    match kernel.body.as_slice() {
-        [Stmt::For { extent, kind: kind @ (LoopKind::Parallel | LoopKind::Vector), .. }] => Some((*extent, *kind)),
+    match split_outer(kernel)? {
+        (_, Stmt::For { extent, kind, .. }) => Some((*extent, *kind)),
         _ => None,
     }
+}
+
+/// The one loop of a kernel that may be split, and the pure statements before it, which each part repeats.
+fn split_outer(kernel: &Kernel) -> Option<(&[Stmt], &Stmt)> {
+    let (last, before) = kernel.body.split_last()?;
+    let pure = before.iter().all(|s| matches!(s, Stmt::Let { .. }));
+    let splits = matches!(last, Stmt::For { kind: LoopKind::Parallel | LoopKind::Vector, .. });
+    (pure && splits).then_some((before, last))
 }
 
 impl<'a> Emit<'a, '_> {
     fn range_entry(&mut self, begin: ir::Value, end: ir::Value) -> Result<(), Refusal> {
         let kernel = self.kernel;
-        match kernel.body.as_slice() {
-            [Stmt::For { var, extent, kind: kind @ (LoopKind::Parallel | LoopKind::Vector), body }] => {
-                self.for_loop(*var, Span::Part(begin, end, *extent), *kind, body)
-            }
-            body => self.block(body),
-        }
+        let Some((before, Stmt::For { var, extent, kind, body })) = split_outer(kernel) else {
+            return self.block(&kernel.body);
+        };
+        self.block(before)?;
+        self.for_loop(*var, Span::Part(begin, end, *extent), *kind, body)
     }
 
     fn tile_entry(&mut self, params: &[ir::Value]) -> Result<(), Refusal> {
@@ -171,7 +178,7 @@ impl<'a> Emit<'a, '_> {
             return Err(shape.into());
         };
         let whole = Span::Part(params[1], params[2], *rows);
-        self.scalar_loop(*row, whole, &mut |e| {
+        self.scalar_loop(*row, whole, |e| {
             e.block(before_row)?;
             e.for_loop(*column, Span::Part(params[3], params[4], *columns), *kind, body)
         })
@@ -253,16 +260,16 @@ impl<'a> Emit<'a, '_> {
                 return self.lane_loop(var, span, wide, body);
             }
         }
-        self.scalar_loop(var, span, &mut |e| e.block(body))
+        self.scalar_loop(var, span, |e| e.block(body))
     }
 
     fn scalar_loop(
         &mut self,
         var: LoopVar,
         span: Span,
-        body: &mut dyn FnMut(&mut Self) -> Result<(), Refusal>,
+        body: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        self.repeat(span, 1, &[], &mut |e, i, _| {
+        self.repeat(span, 1, &[], |e, i, _| {
             e.counters[var.0 as usize] = Some(i);
             body(e)?;
             Ok(Vec::new())
@@ -277,7 +284,7 @@ impl<'a> Emit<'a, '_> {
             Span::Whole(n) | Span::Part(_, _, n) => n,
         };
         self.lanes = Some(Lanes { var, wide, active: LANES });
-        let (next, _) = self.repeat(span, LANES, &[], &mut |e, i, _| {
+        let (next, _) = self.repeat(span, LANES, &[], |e, i, _| {
             e.counters[var.0 as usize] = Some(i);
             e.block(body)?;
             Ok(Vec::new())
@@ -290,7 +297,7 @@ impl<'a> Emit<'a, '_> {
                 Span::Whole(_) => self.block(body)?,
                 Span::Part(_, end, _) => {
                     let more = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
-                    self.when(more, &mut |e| e.block(body))?;
+                    self.when(more, |e| e.block(body))?;
                 }
             }
         }
@@ -311,7 +318,7 @@ impl<'a> Emit<'a, '_> {
         span: Span,
         step: usize,
         carried: &[ir::Value],
-        body: &mut dyn FnMut(&mut Self, ir::Value, &[ir::Value]) -> Result<Vec<ir::Value>, Refusal>,
+        body: impl FnOnce(&mut Self, ir::Value, &[ir::Value]) -> Result<Vec<ir::Value>, Refusal>,
     ) -> Result<(ir::Value, Vec<ir::Value>), Refusal> {
         let step = step as i64;
         if let Span::Whole(n) = span {
@@ -368,7 +375,7 @@ impl<'a> Emit<'a, '_> {
     pub fn when(
         &mut self,
         condition: ir::Value,
-        body: &mut dyn FnMut(&mut Self) -> Result<(), Refusal>,
+        body: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let (then, after) = (self.b.create_block(), self.b.create_block());
         self.b.ins().brif(condition, then, &[], after, &[]);
@@ -384,8 +391,8 @@ impl<'a> Emit<'a, '_> {
         &mut self,
         condition: ir::Value,
         ty: Type,
-        then: &mut dyn FnMut(&mut Self) -> Result<ir::Value, Refusal>,
-        otherwise: &mut dyn FnMut(&mut Self) -> Result<ir::Value, Refusal>,
+        then: impl FnOnce(&mut Self) -> Result<ir::Value, Refusal>,
+        otherwise: impl FnOnce(&mut Self) -> Result<ir::Value, Refusal>,
     ) -> Result<ir::Value, Refusal> {
         let (yes, no, after) = (self.b.create_block(), self.b.create_block(), self.b.create_block());
         let result = self.b.append_block_param(after, ty);

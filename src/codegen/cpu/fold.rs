@@ -76,7 +76,7 @@ impl<'a> Emit<'a, '_> {
 
     fn fold_in_order(&mut self, f: &Fold<'a>, wide: bool) -> Result<ir::Value, Refusal> {
         let first = self.constant(f.dtype, start(f.op, f.dtype), wide);
-        let (_, carried) = self.repeat(Span::Whole(f.extent), 1, &[first], &mut |e, i, sums| {
+        let (_, carried) = self.repeat(Span::Whole(f.extent), 1, &[first], |e, i, sums| {
             let item = e.item(f.var, i, f.body, f.yields, wide)?;
             Ok(vec![e.binary(join(f.op), f.dtype, sums[0], item, wide)?])
         })?;
@@ -121,7 +121,7 @@ impl<'a> Emit<'a, '_> {
         let (groups, rest) = (f.extent / LANES, f.extent % LANES);
         let turn;
         if groups > 4 && f.body.len() > SMALL_BODY {
-            let (_, carried) = self.repeat(Span::Whole(groups * LANES), LANES, &sums, &mut |e, i, sums| {
+            let (_, carried) = self.repeat(Span::Whole(groups * LANES), LANES, &sums, |e, i, sums| {
                 let item = e.item(f.var, i, f.body, f.yields, true)?;
                 let sum = e.binary(op, f.dtype, sums[0], item, true)?;
                 Ok(vec![sums[1], sums[2], sums[3], sum])
@@ -132,7 +132,7 @@ impl<'a> Emit<'a, '_> {
             turn = groups % 4;
         } else {
             let whole = f.extent / FOLD_LANES * FOLD_LANES;
-            let (_, carried) = self.repeat(Span::Whole(whole), FOLD_LANES, &sums, &mut |e, i, sums| {
+            let (_, carried) = self.repeat(Span::Whole(whole), FOLD_LANES, &sums, |e, i, sums| {
                 let mut next = Vec::with_capacity(4);
                 for (part, &sum) in sums.iter().enumerate() {
                     let i = e.b.ins().iadd_imm_s(i, (part * LANES) as i64);
@@ -191,7 +191,7 @@ impl<'a> Emit<'a, '_> {
             self.b.ins().store(flags, first, base, (lane as u32 * size) as i32);
         }
         let op = join(f.op);
-        self.repeat(Span::Whole(f.extent), 1, &[], &mut |e, i, _| {
+        self.repeat(Span::Whole(f.extent), 1, &[], |e, i, _| {
             let item = e.item(f.var, i, f.body, f.yields, wide)?;
             let lane = e.b.ins().band_imm_u(i, FOLD_LANES as i64 - 1);
             let offset = e.b.ins().imul_imm_s(lane, size as i64);
@@ -225,7 +225,7 @@ impl<'a> Emit<'a, '_> {
         let (op, compare) = if largest { (Reduce::Max, Compare::Gt) } else { (Reduce::Min, Compare::Lt) };
         let best = self.constant(dtype, start(op, dtype), wide);
         let position = self.constant(DType::I32, 0.0, wide);
-        let (_, carried) = self.repeat(Span::Whole(extent), 1, &[best, position], &mut |e, i, carried| {
+        let (_, carried) = self.repeat(Span::Whole(extent), 1, &[best, position], |e, i, carried| {
             let item = e.item(var, i, body, yields, wide)?;
             let mut wins = e.compare(compare, dtype, item, carried[0]);
             if dtype.is_float() {

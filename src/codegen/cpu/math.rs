@@ -35,7 +35,7 @@ const LOG: [f32; 9] = [
     3.333_333e-1,
 ];
 /// tanh(x) = x + x^3 * p(x^2) for |x| < 0.625.
-const TANH: [f32; 5] = [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
+const TANH: [f32; 5] = [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
 const SIN: [f32; 3] = [-1.951_529_6e-4, 8.332_161e-3, -1.666_665_5e-1];
 const COS: [f32; 3] = [2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2];
 /// erf near zero, and -log(1 - erf(x)) - x beyond (N. Juffa).
@@ -78,6 +78,16 @@ impl Emit<'_, '_> {
             sum = self.mul_add(sum, x, c);
         }
         sum
+    }
+
+    /// A number that is not negative, or has the sign of `x`, with that sign.
+    fn signed_like(&mut self, wide: bool, value: ir::Value, x: ir::Value) -> ir::Value {
+        let sign = self.i(wide, i32::MIN);
+        let x = self.bits(Self::int_type(wide), x);
+        let sign = self.b.ins().band(x, sign);
+        let value = self.bits(Self::int_type(wide), value);
+        let value = self.b.ins().bor(value, sign);
+        self.bits(Self::float_type(wide), value)
     }
 
     /// The smaller of a number and `x`, or `x` if it is NaN.
@@ -199,7 +209,7 @@ impl Emit<'_, '_> {
         let edge = self.f(wide, 0.625);
         let beyond = self.b.ins().fcmp(FloatCC::GreaterThanOrEqual, a, edge);
         let result = self.choose(wide, beyond, large, small);
-        self.b.ins().fcopysign(result, x)
+        self.signed_like(wide, result, x)
     }
 
     pub fn erf(&mut self, x: ir::Value, wide: bool) -> ir::Value {
@@ -225,7 +235,7 @@ impl Emit<'_, '_> {
         let edge = self.f(wide, 0.927_734_4);
         let beyond = self.b.ins().fcmp(FloatCC::GreaterThan, a, edge);
         let result = self.choose(wide, beyond, large, small);
-        self.b.ins().fcopysign(result, x)
+        self.signed_like(wide, result, x)
     }
 
     /// The argument is reduced in double precision, where the product with a short first part of pi/2 is exact.
@@ -254,7 +264,7 @@ impl Emit<'_, '_> {
         let p = self.polynomial(wide, z, &SIN);
         let cube = self.b.ins().fmul(z, r);
         let s = self.mul_add(p, cube, r);
-        let s = self.b.ins().fcopysign(s, r);
+        let s = self.signed_like(wide, s, r);
         let p = self.polynomial(wide, z, &COS);
         let fourth = self.b.ins().fmul(z, z);
         let (half, one) = (self.f(wide, -0.5), self.f(wide, 1.0));
@@ -278,13 +288,18 @@ impl Emit<'_, '_> {
         let any = if wide { self.b.ins().vany_true(far) } else { far };
         let symbol = if cosine { Symbol::cos_f32 } else { Symbol::sin_f32 };
         let near = self.b.ins().icmp_imm_s(IntCC::Equal, any, 0);
-        self.either(near, Self::float_type(wide), &mut |_| Ok(value), &mut |e| {
-            if !wide {
-                return Ok(e.call(symbol, &[x]));
-            }
-            let slow = e.by_lane(&[x], types::F32X4, &mut |e, x| Ok(e.call(symbol, x)))?;
-            Ok(e.blend(far, slow, value))
-        })
+        self.either(
+            near,
+            Self::float_type(wide),
+            |_| Ok(value),
+            |e| {
+                if !wide {
+                    return Ok(e.call(symbol, &[x]));
+                }
+                let slow = e.by_lane(&[x], types::F32X4, |e, x| Ok(e.call(symbol, x)))?;
+                Ok(e.blend(far, slow, value))
+            },
+        )
     }
 
     /// `x = r + n * pi / 2`: r, and a double whose low bits are those of n.

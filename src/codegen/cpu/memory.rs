@@ -243,9 +243,12 @@ impl<'a> Emit<'a, '_> {
         let Some(all) = all else { return self.load_lanes(buffer, index, at, guard, otherwise) };
         // Not to be moved before the test.
         let flags = plain().with_notrap();
-        self.either(all, wide_type(dtype), &mut |e| Ok(e.load_vector(dtype, at, active, flags)), &mut |e| {
-            e.load_lanes(buffer, index, at, guard, otherwise)
-        })
+        self.either(
+            all,
+            wide_type(dtype),
+            |e| Ok(e.load_vector(dtype, at, active, flags)),
+            |e| e.load_lanes(buffer, index, at, guard, otherwise),
+        )
     }
 
     /// One element, or `otherwise` if the condition is there and fails.
@@ -372,9 +375,7 @@ impl<'a> Emit<'a, '_> {
         let (same, differing) = self.split_guard(guard);
         let differing: Vec<&Bound> = differing;
         match self.guard_holds(&same, 0)? {
-            Some(holds) => {
-                self.when(holds, &mut |e| e.store_inside(buffer, dtype, index, value, &differing, accumulate))
-            }
+            Some(holds) => self.when(holds, |e| e.store_inside(buffer, dtype, index, value, &differing, accumulate)),
             None => self.store_inside(buffer, dtype, index, value, &differing, accumulate),
         }
     }
@@ -410,7 +411,7 @@ impl<'a> Emit<'a, '_> {
                 let element = e.b.ins().extractlane(vector, lane as u8);
                 let element = e.narrow(dtype, element);
                 match e.guard_holds(guard, lane)? {
-                    Some(holds) => e.when(holds, &mut |e| {
+                    Some(holds) => e.when(holds, |e| {
                         e.store_scalar(dtype, place, element, accumulate);
                         Ok(())
                     })?,
@@ -428,11 +429,11 @@ impl<'a> Emit<'a, '_> {
                 self.either(
                     all,
                     types::I8,
-                    &mut |e| {
+                    |e| {
                         e.store_vector(dtype, at, vector, accumulate)?;
                         Ok(e.b.ins().iconst(types::I8, 0))
                     },
-                    &mut |e| {
+                    |e| {
                         lane_by_lane(e, &owned)?;
                         Ok(e.b.ins().iconst(types::I8, 0))
                     },

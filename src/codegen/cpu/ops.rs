@@ -235,7 +235,7 @@ impl<'a> Emit<'a, '_> {
             Binary::Shl | Binary::Shr => self.shift(op, dtype, a, b, wide)?,
             Binary::Div | Binary::Rem | Binary::Pow => {
                 if wide {
-                    self.by_lane(&[a, b], types::I32X4, &mut |e, x| e.int_slow(op, DType::I32, x[0], x[1]))?
+                    self.by_lane(&[a, b], types::I32X4, |e, x| e.int_slow(op, DType::I32, x[0], x[1]))?
                 } else {
                     self.int_slow(op, dtype, a, b)?
                 }
@@ -270,7 +270,7 @@ impl<'a> Emit<'a, '_> {
         if !wide {
             return Ok(self.call(symbol, &[a, b]));
         }
-        self.by_lane(&[a, b], types::F32X4, &mut |e, x| Ok(e.call(symbol, x)))
+        self.by_lane(&[a, b], types::F32X4, |e, x| Ok(e.call(symbol, x)))
     }
 
     /// NaN if either is: the larger of both gives the second operand unless the first is larger, so only a NaN in the first
@@ -316,7 +316,7 @@ impl<'a> Emit<'a, '_> {
             let count = self.b.ins().band_imm_u(count, bits - 1);
             return Ok(if op == Binary::Shl { self.b.ins().ishl(a, count) } else { self.b.ins().ushr(a, count) });
         }
-        self.by_lane(&[a, b], types::I32X4, &mut |e, x| {
+        self.by_lane(&[a, b], types::I32X4, |e, x| {
             let count = e.b.ins().band_imm_u(x[1], bits - 1);
             Ok(if op == Binary::Shl { e.b.ins().ishl(x[0], count) } else { e.b.ins().ushr(x[0], count) })
         })
@@ -335,7 +335,7 @@ impl<'a> Emit<'a, '_> {
         &mut self,
         operands: &[ir::Value],
         ty: ir::Type,
-        apply: &mut dyn FnMut(&mut Self, &[ir::Value]) -> Result<ir::Value, Refusal>,
+        mut apply: impl FnMut(&mut Self, &[ir::Value]) -> Result<ir::Value, Refusal>,
     ) -> Result<ir::Value, Refusal> {
         let active = self.lanes.as_ref().map_or(1, |l| l.active);
         let mut results = Vec::with_capacity(active);

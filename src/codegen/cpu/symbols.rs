@@ -35,10 +35,10 @@ macro_rules! symbols {
 }
 
 symbols! {
-    pow_f32 f32 (x, y) = x.powf(y);
-    atan2_f32 f32 (y, x) = y.atan2(x);
-    sin_f32 f32 (x) = x.sin();
-    cos_f32 f32 (x) = x.cos();
+    pow_f32 f32 (x, y) = (x as f64).powf(y as f64) as f32;
+    atan2_f32 f32 (y, x) = (y as f64).atan2(x as f64) as f32;
+    sin_f32 f32 (x) = (x as f64).sin() as f32;
+    cos_f32 f32 (x) = (x as f64).cos() as f32;
     rem_f32 f32 (x, y) = floor_rem(x as f64, y as f64) as f32;
     exp_f64 f64 (x) = x.exp();
     log_f64 f64 (x) = x.ln();
