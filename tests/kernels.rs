@@ -2,6 +2,7 @@
 //! three threads with equal bits, guarded scratch, and epilogues that see each element once.
 
 use nnc::runtime::kernels::Isa;
+use nnc::runtime::kernels::conv::Conv2d;
 use nnc::runtime::kernels::gemm::{Epilogue, Matmul, View, matmul_f64};
 use nnc::runtime::threads::Pool;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -249,5 +250,119 @@ fn matmul_of_large_and_deep_shapes() {
         let accumulate = random.below(2) == 0;
         let shape = Matmul { batch: 1, m, n, k, a, b, c_row_stride: n, c_batch_stride: 0, accumulate };
         check_matmul(&mut random, &pools, shape);
+    }
+}
+
+/// All (weight index, input index, output index) triples of a convolution, by its definition.
+fn for_each_term(conv: &Conv2d, mut f: impl FnMut(usize, usize, usize)) {
+    let [p_end, q_end] = conv.out_size();
+    let ([height, width], [r_end, s_end]) = (conv.in_size, conv.kernel);
+    let (group_in, group_out) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);
+    for n in 0..conv.batch {
+        for co in 0..conv.out_channels {
+            for (p, q) in (0..p_end).flat_map(|p| (0..q_end).map(move |q| (p, q))) {
+                for ci in 0..group_in {
+                    for (r, s) in (0..r_end).flat_map(|r| (0..s_end).map(move |s| (r, s))) {
+                        let y = (p * conv.stride[0] + r * conv.dilation[0]).wrapping_sub(conv.pad_low[0]);
+                        let x = (q * conv.stride[1] + s * conv.dilation[1]).wrapping_sub(conv.pad_low[1]);
+                        if y < height && x < width {
+                            let channel = co / group_out * group_in + ci;
+                            let weight = ((co * group_in + ci) * r_end + r) * s_end + s;
+                            let input = ((n * conv.in_channels + channel) * height + y) * width + x;
+                            f(weight, input, ((n * conv.out_channels + co) * p_end + p) * q_end + q);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn check_conv(random: &mut Random, pools: &[Pool], conv: Conv2d) {
+    let [p, q] = conv.out_size();
+    let x = random.floats(conv.batch * conv.in_channels * conv.in_size[0] * conv.in_size[1]);
+    let taps = conv.kernel[0] * conv.kernel[1];
+    let w = random.floats(conv.out_channels * conv.in_channels / conv.groups * taps);
+    let dy = random.floats(conv.batch * conv.out_channels * p * q);
+    let (mut y, mut dx, mut dw) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+    for_each_term(&conv, |weight, input, output| {
+        y[output] += f64::from(w[weight]) * f64::from(x[input]);
+        dx[input] += f64::from(w[weight]) * f64::from(dy[output]);
+        dw[weight] += f64::from(x[input]) * f64::from(dy[output]);
+    });
+    let garbage = f32::NAN;
+    let expected = |plain: Vec<f64>, rows: usize, columns: usize, terms: usize| Expected {
+        before: vec![garbage; plain.len()],
+        inside: vec![true; plain.len()],
+        plain,
+        batch_stride: rows * columns,
+        row_stride: columns,
+        terms,
+    };
+    let terms = conv.in_channels.max(conv.out_channels) / conv.groups * taps;
+    let y = expected(y, conv.out_channels, p * q, terms);
+    let dx = expected(dx, conv.in_channels, conv.in_size[0] * conv.in_size[1], terms);
+    let dw = expected(dw, 1, w.len(), conv.batch * p * q);
+    for isa in Isa::available() {
+        let workspace = |threads| conv.workspace_forward_with(isa, threads);
+        let run = |pool: &Pool, to, scratch, epilogue| {
+            // SAFETY: the vectors have the shape's sizes.
+            unsafe { conv.forward_with(isa, pool, x.as_ptr(), w.as_ptr(), to, scratch, epilogue) }
+        };
+        y.check(isa, pools, &("forward", conv), &workspace, &run, &[false, true]);
+        let workspace = |threads| conv.workspace_input_grad_with(isa, threads);
+        let run = |pool: &Pool, to, scratch, _| {
+            // SAFETY: the vectors have the shape's sizes.
+            unsafe { conv.input_grad_with(isa, pool, dy.as_ptr(), w.as_ptr(), to, scratch) }
+        };
+        dx.check(isa, pools, &("input_grad", conv), &workspace, &run, &[false]);
+        let workspace = |threads| conv.workspace_weight_grad(threads);
+        let run = |pool: &Pool, to, scratch, _| {
+            // SAFETY: the vectors have the shape's sizes.
+            unsafe { conv.weight_grad_with(isa, pool, x.as_ptr(), dy.as_ptr(), to, scratch) }
+        };
+        dw.check(isa, pools, &("weight_grad", conv), &workspace, &run, &[false]);
+    }
+}
+
+/// A 3 × 3 convolution with padding 1.
+fn same(batch: usize, in_channels: usize, out_channels: usize, size: [usize; 2]) -> Conv2d {
+    let (kernel, one) = ([3, 3], [1, 1]);
+    let (stride, dilation, pad_low, pad_high) = (one, one, one, one);
+    Conv2d { batch, in_channels, out_channels, groups: 1, in_size: size, kernel, stride, dilation, pad_low, pad_high }
+}
+
+#[test]
+fn convolution_agrees_with_its_definition() {
+    let (pools, mut random) = (pools(), Random(23));
+    for _ in 0..300 {
+        let groups = random.pick(&[1, 1, 1, 2, 3]);
+        let mut pair = |of: &[usize]| [random.pick(of), random.pick(of)];
+        let in_size = pair(&[1, 2, 3, 4, 5, 7, 8, 9, 12, 14, 17, 20]);
+        let (kernel, stride, dilation) = (pair(&[1, 2, 3, 3, 5]), pair(&[1, 1, 2, 3]), pair(&[1, 1, 2]));
+        let (pad_low, pad_high) = (pair(&[0, 1, 1, 2, 4]), pair(&[0, 1, 1, 2, 4]));
+        let (in_channels, out_channels) =
+            (groups * random.pick(&[1, 1, 2, 3, 5]), groups * random.pick(&[1, 2, 7, 17]));
+        let batch = random.pick(&[1, 2, 3, 7]);
+        let conv =
+            Conv2d { batch, in_channels, out_channels, groups, in_size, kernel, stride, dilation, pad_low, pad_high };
+        check_conv(&mut random, &pools, conv);
+    }
+}
+
+#[test]
+fn convolution_of_common_shapes() {
+    let (pools, mut random) = (pools(), Random(29));
+    let depthwise = Conv2d { groups: 24, ..same(3, 24, 24, [9, 9]) };
+    let row = Conv2d { kernel: [1, 5], pad_low: [0, 2], pad_high: [0, 2], ..same(4, 6, 8, [1, 50]) };
+    let point = Conv2d { kernel: [1, 1], pad_low: [0, 0], pad_high: [0, 0], ..same(5, 20, 30, [7, 7]) };
+    let stem = Conv2d { kernel: [7, 7], stride: [2, 2], pad_low: [3, 3], pad_high: [3, 3], ..same(2, 3, 16, [32, 32]) };
+    let none = Conv2d { pad_low: [0, 0], pad_high: [0, 0], ..same(2, 3, 4, [2, 2]) };
+    let many = same(130, 1, 3, [2, 2]);
+    let wide = same(2, 40, 33, [40, 40]);
+    let large = Conv2d { batch: 3, ..same(3, 70, 130, [10, 10]) };
+    let shapes = [same(9, 1, 32, [28, 28]), same(9, 32, 64, [14, 14]), same(9, 1, 32, [8, 8]), same(9, 32, 64, [4, 4])];
+    for conv in shapes.into_iter().chain([depthwise, row, point, stem, none, many, wide, large]) {
+        check_conv(&mut random, &pools, conv);
     }
 }

@@ -155,6 +155,11 @@ impl Plan {
         ((batch * self.depth_blocks + block) * self.strips + strip) * self.strip_floats()
     }
 
+    /// Whether A is packed once for all pieces; where it lies then depends on its own shape only.
+    pub fn share(&self) -> bool {
+        self.share
+    }
+
     /// Packs A for all pieces, if the plan says so.
     ///
     /// # Safety

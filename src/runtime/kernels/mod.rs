@@ -8,7 +8,8 @@
 //! pack.
 
 mod columns;
-
+pub mod conv;
+mod conv_weight;
 mod drive;
 pub mod gemm;
 mod gemv;
