@@ -6,5 +6,6 @@ pub mod dims;
 pub mod graph;
 pub mod ops;
 pub mod plan;
+pub mod runtime;
 pub mod source;
 pub mod syntax;
