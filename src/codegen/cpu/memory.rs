@@ -3,7 +3,10 @@
 //! A guarded scalar load reads from the buffer's first element where the guard fails, and then drops what it read: no
 //! branch. By lanes, neighbouring elements move as one vector; others one by one. A guard that differs between lanes is
 //! first tested for all of them at once (a bound is linear in the counter, so its ends decide), and only if that fails
-//! lane by lane.
+//! lane by lane. An index with run-time values is always guarded, by the buffer's length if by nothing closer: a wrong
+//! number in the data reads `otherwise`, or writes nothing.
+
+use std::borrow::Cow;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, Endianness, InstBuilder, MemFlagsData, Type, types};
@@ -41,7 +44,17 @@ pub(super) fn plain() -> MemFlagsData {
     MemFlagsData::new()
 }
 
-impl<'a> Emit<'a, '_> {
+/// The guard, with the buffer's length as one more bound if the index depends on data.
+fn fenced<'g>(index: &Index, guard: &'g [Bound], len: usize) -> Cow<'g, [Bound]> {
+    let inside = |b: &Bound| b.index == *index && b.limit <= len as i64;
+    if index.values.is_empty() || guard.iter().any(inside) {
+        return Cow::Borrowed(guard);
+    }
+    let fence = Bound { index: index.clone(), limit: len as i64 };
+    Cow::Owned(guard.iter().cloned().chain([fence]).collect())
+}
+
+impl Emit<'_, '_> {
     /// The index in units of `unit` bytes (or 1), without its constant part and, by lanes, without terms that differ
     /// between lanes other than by the counter; at the first lane.
     fn linear(&mut self, index: &Index, unit: i64) -> Result<Option<ir::Value>, Refusal> {
@@ -201,6 +214,7 @@ impl<'a> Emit<'a, '_> {
         if len == 0 {
             return Ok(self.constant(dtype, otherwise, wide));
         }
+        let guard = &fenced(index, guard, len)[..];
         if !wide {
             let at = self.place(buffer, index)?;
             let holds = self.guard_holds(guard, 0)?;
@@ -359,9 +373,9 @@ impl<'a> Emit<'a, '_> {
     pub fn store(
         &mut self,
         buffer: BufferArg,
-        index: &'a Index,
+        index: &Index,
         value: Value,
-        guard: &'a [Bound],
+        guard: &[Bound],
         accumulate: bool,
     ) -> Result<(), Refusal> {
         let decl = &self.kernel.buffers[buffer.0 as usize];
@@ -372,6 +386,7 @@ impl<'a> Emit<'a, '_> {
         if len == 0 {
             return Ok(());
         }
+        let guard = &fenced(index, guard, len)[..];
         let (same, differing) = self.split_guard(guard);
         let differing: Vec<&Bound> = differing;
         match self.guard_holds(&same, 0)? {
