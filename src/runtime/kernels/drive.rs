@@ -15,8 +15,8 @@ use std::ops::Range;
 const BLOCK_DEPTH: usize = 384;
 /// Floats of a packed block of B: half a megabyte.
 const BLOCK_FLOATS: usize = 128 << 10;
-/// Multiplications that are worth a piece of their own (about 10 µs).
-const PIECE_WORK: usize = 1 << 20;
+/// Multiplications that are worth a piece of their own (about 5 µs).
+const PIECE_WORK: usize = 1 << 18;
 /// Pieces of a large product; enough to balance several threads where some are slower.
 const PIECES: usize = 16;
 /// The most floats of A that are packed at once for all pieces.
