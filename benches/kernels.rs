@@ -1,6 +1,7 @@
 //! Speed of the matrix product and the convolutions beside a bare loop of fused multiplications on as many threads:
 //! `cargo bench --bench kernels [threads]`. Minima and medians of many short runs.
 
+use nnc::runtime::kernels::conv::Conv2d;
 use nnc::runtime::kernels::gemm::{Matmul, View};
 use nnc::runtime::threads::Pool;
 use std::hint::black_box;
@@ -21,6 +22,12 @@ fn time(mut f: impl FnMut()) -> (f64, f64) {
 }
 
 fn report(name: &str, peak: f64, work: f64, f: impl FnMut()) {
+    // Words among the arguments choose measurements.
+    let mut words =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with('-') && arg.parse::<usize>().is_err()).peekable();
+    if words.peek().is_some() && !words.any(|word| name.contains(&word)) {
+        return;
+    }
     let (best, median) = time(f);
     let rate = work / best / 1e9;
     println!(
@@ -102,11 +109,51 @@ fn matmul(pool: &Pool, peak: f64, kind: &str, [m, n, k]: [usize; 3]) {
     });
 }
 
+fn convolution(pool: &Pool, peak: f64, [batch, in_channels, size, out_channels]: [usize; 4]) {
+    let (in_size, one) = ([size, size], [1, 1]);
+    let conv = Conv2d {
+        batch,
+        in_channels,
+        out_channels,
+        groups: 1,
+        in_size,
+        kernel: [3, 3],
+        stride: one,
+        dilation: one,
+        pad_low: one,
+        pad_high: one,
+    };
+    let work = (2 * batch * size * size * in_channels * out_channels * 9) as f64;
+    let (mut x, w) = (floats(batch * in_channels * size * size), floats(in_channels * out_channels * 9));
+    let (mut y, mut dw) = (floats(batch * out_channels * size * size), w.clone());
+    let threads = pool.threads();
+    let name = format!("{batch} x {in_channels} x {size} x {size} -> {out_channels}");
+    let mut scratch = Scratch::new(conv.workspace_forward(threads));
+    report(&format!("conv {name}"), peak, work, || {
+        // SAFETY: the vectors have the shape's sizes.
+        unsafe { conv.forward(pool, x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), scratch.at(), None) }
+    });
+    let mut scratch = Scratch::new(conv.workspace_input_grad(threads));
+    report(&format!("conv {name}, input gradient"), peak, work, || {
+        // SAFETY: the vectors have the shape's sizes.
+        unsafe { conv.input_grad(pool, y.as_ptr(), w.as_ptr(), x.as_mut_ptr(), scratch.at()) }
+    });
+    let mut scratch = Scratch::new(conv.workspace_weight_grad(threads));
+    report(&format!("conv {name}, weight gradient"), peak, work, || {
+        // SAFETY: the vectors have the shape's sizes.
+        unsafe { conv.weight_grad(pool, x.as_ptr(), y.as_ptr(), dw.as_mut_ptr(), scratch.at()) }
+    });
+}
+
 fn main() {
     let threads = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2);
     let pool = Pool::new(threads);
     let peak = peak(&pool);
     println!("{threads} threads, bare loop {peak:.1} GF/s");
+    for shape in [[64, 1, 28, 32], [64, 32, 14, 64], [64, 1, 8, 32], [64, 32, 4, 64], [16, 64, 32, 64], [8, 64, 56, 64]]
+    {
+        convolution(&pool, peak, shape);
+    }
     for kind in ["NN", "TN", "NT"] {
         for shape in
             [[1024, 1024, 1024], [128, 512, 784], [1024, 384, 384], [64, 128, 3136], [3136, 128, 64], [64, 10, 128]]

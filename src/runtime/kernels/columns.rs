@@ -28,21 +28,20 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    /// The table for ascending offsets.
-    fn new(offsets: [u32; GROUP]) -> Gather {
+    /// The table for ascending offsets; a lane's place in its window stays below 16 for all taps of a run.
+    fn new(offsets: [u32; GROUP], run: usize) -> Gather {
+        let reach = (GROUP + 1 - run) as u32;
         let (mut lanes, mut windows, mut masks) = ([0; GROUP], [offsets[0]; GROUP], [0u16; GROUP]);
         let mut count = 0;
         for lane in 0..GROUP {
-            if count == 0 || offsets[lane] - windows[count - 1] >= GROUP as u32 {
+            if count == 0 || offsets[lane] - windows[count - 1] >= reach {
                 windows[count] = offsets[lane];
                 count += 1;
             }
             masks[count - 1] |= 1 << lane;
             lanes[lane] = offsets[lane] - windows[count - 1];
         }
-        let contiguous = offsets[GROUP - 1] - offsets[0] == GROUP as u32 - 1 && count == 1;
-        // Lanes past the last pixel repeat it, so equal ends alone do not mean a run.
-        let contiguous = contiguous && lanes.iter().enumerate().all(|(lane, &at)| lane as u32 == at);
+        let contiguous = (1..GROUP).all(|lane| offsets[lane] == offsets[0] + lane as u32);
         Gather { offsets, lanes, windows, masks, count, contiguous }
     }
 
@@ -51,6 +50,15 @@ impl Gather {
     pub fn contiguous(&self) -> bool {
         self.contiguous
     }
+}
+
+/// Taps beside each other: they read the same windows, shifted by one float each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Runs {
+    /// Taps of a run; 1 if taps are not beside each other.
+    pub length: usize,
+    /// The first tap's place in its run.
+    pub first: usize,
 }
 
 /// How planes of a source are copied into larger planes of zeros: element (y, x) goes to
@@ -69,20 +77,20 @@ impl Padding {
     }
 
     /// The source indices along one axis that land inside.
-    fn inside(&self, axis: usize) -> Range<usize> {
+    pub fn inside(&self, axis: usize) -> Range<usize> {
         let (shift, spread, room) = (self.shift[axis], self.spread[axis] as isize, self.padded[axis] as isize);
         let first = (-shift).max(0).div_euclid(spread) + isize::from((-shift).max(0).rem_euclid(spread) > 0);
         let end = (room - shift + spread - 1).div_euclid(spread).clamp(0, self.source[axis] as isize);
         first as usize..end.max(first) as usize
     }
 
-    /// Copies one plane.
+    /// Copies one plane; `inside` as [`Padding::inside`] says for both axes.
     ///
     /// # Safety
     /// `from` is readable for a source plane, `to` writable for a padded one; `K`'s features are enabled.
     #[inline(always)]
-    pub unsafe fn copy<K: Kernel>(&self, from: *const f32, to: *mut f32) {
-        let (rows, columns) = (self.inside(0), self.inside(1));
+    pub unsafe fn copy<K: Kernel>(&self, inside: &[Range<usize>; 2], from: *const f32, to: *mut f32) {
+        let [rows, columns] = inside.clone();
         let plane = self.plane();
         // SAFETY: `inside` keeps rows and columns in both planes; 16 floats are written at once only where the padded
         // plane has them, and what is written too much is zero and either padding or written again by a later row.
@@ -128,10 +136,11 @@ impl Work for Copy {
 
     #[inline(always)]
     unsafe fn run<K: Kernel>(self) {
+        let inside = [self.padding.inside(0), self.padding.inside(1)];
         for plane in 0..self.planes {
             let source = plane * self.padding.source[0] * self.padding.source[1];
             // SAFETY: planes lie one after the other in both memories.
-            unsafe { self.padding.copy::<K>(self.from.add(source), self.to.add(plane * self.padding.plane())) }
+            unsafe { self.padding.copy::<K>(&inside, self.from.add(source), self.to.add(plane * self.padding.plane())) }
         }
     }
 }
@@ -163,6 +172,11 @@ impl Windows {
     /// Depth of the product: channels of a group times taps.
     pub fn depth(&self) -> usize {
         self.channels / self.groups * self.kernel[0] * self.kernel[1]
+    }
+
+    /// Taps that lie beside each other.
+    fn run(&self) -> usize {
+        if self.dilation[1] == 1 && self.kernel[1] <= GROUP / 2 { self.kernel[1] } else { 1 }
     }
 
     /// Images of a unit: the fewest that waste little of their groups.
@@ -222,7 +236,7 @@ impl Windows {
                     let (p, q) = (pixel / self.out[1], pixel % self.out[1]);
                     (image * self.image_floats() + p * self.stride[0] * width + q * self.stride[1]) as u32
                 };
-                first.add(group).write(Gather::new(std::array::from_fn(offset)));
+                first.add(group).write(Gather::new(std::array::from_fn(offset), self.run()));
             }
             let [r, s] = self.kernel;
             for k in 0..self.depth() {
@@ -238,6 +252,7 @@ impl Windows {
                 taps: std::slice::from_raw_parts(second, self.depth()),
                 padded: Shared(padded),
                 unit,
+                run: self.run(),
                 unit_floats: unit * self.image_floats(),
                 group_floats: self.image_floats() / self.groups,
             }
@@ -252,6 +267,7 @@ pub(super) struct Columns<'a> {
     taps: &'a [u32],
     padded: Shared<f32>,
     unit: usize,
+    run: usize,
     unit_floats: usize,
     group_floats: usize,
 }
@@ -290,7 +306,9 @@ impl PackB for Columns<'_> {
         // SAFETY: all windows of the table are inside the padded chunk and its slack; groups and depth are the plan's.
         unsafe {
             let base = self.padded.get().add(unit * self.unit_floats + batch * self.group_floats);
-            K::gather(self.gathers.get_unchecked(group), base, self.taps.get_unchecked(k0..k0 + depth), to, step);
+            let runs = Runs { length: self.run, first: k0 % self.run };
+            let taps = self.taps.get_unchecked(k0..k0 + depth);
+            K::gather(self.gathers.get_unchecked(group), base, taps, &runs, to, step);
         }
     }
 }

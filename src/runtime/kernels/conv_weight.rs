@@ -14,7 +14,7 @@ use crate::runtime::threads::{Pool, part};
 use std::ops::Range;
 
 /// Multiplications that are worth a piece.
-const PIECE_WORK: usize = 1 << 20;
+const PIECE_WORK: usize = 1 << 18;
 const PIECES: usize = 16;
 /// Floats of all partial sums together, if images are cut into several parts.
 const PARTIAL_FLOATS: usize = 1 << 20;
@@ -177,13 +177,14 @@ impl Piece<'_> {
         let Cut { padding, in_channels, out_channels, padded_channels, pixels, .. } = *self.cut;
         let source = padding.source[0] * padding.source[1];
         let count = images.len();
+        let inside = [padding.inside(0), padding.inside(1)];
         for (i, image) in images.enumerate() {
             // SAFETY: planes of `x` and `dy` by the shape; targets as `slot_floats` measures them.
             unsafe {
                 for (c, channel) in self.channels.clone().enumerate() {
                     let from = image * self.conv.in_channels + self.group * in_channels + channel;
                     let to = padded.add((i * self.channels.len() + c) * padding.plane());
-                    padding.copy::<K>(self.x.add(from * source), to);
+                    padding.copy::<K>(&inside, self.x.add(from * source), to);
                 }
                 for channel in (0..padded_channels).step_by(GROUP) {
                     let (panel, width) = panel::<K>(channel, padded_channels);

@@ -13,10 +13,10 @@ use std::ops::Range;
 
 /// Depth of one block: a strip of 14 rows then takes two thirds of a 32 KiB first-level cache.
 const BLOCK_DEPTH: usize = 384;
-/// Floats of a packed block of B: half a megabyte.
-const BLOCK_FLOATS: usize = 128 << 10;
-/// Multiplications that are worth a piece of their own (about 10 µs).
-const PIECE_WORK: usize = 1 << 20;
+/// Floats of a packed block of B: a quarter of a megabyte.
+const BLOCK_FLOATS: usize = 64 << 10;
+/// Multiplications that are worth a piece of their own (about 5 µs).
+const PIECE_WORK: usize = 1 << 18;
 /// Pieces of a large product; enough to balance several threads where some are slower.
 const PIECES: usize = 16;
 /// The most floats of A that are packed at once for all pieces.

@@ -2,7 +2,7 @@
 //! and data movers. Invariant: code that needs a feature is reached only through [`Isa`], whose values exist only where
 //! the processor has the feature.
 
-use super::columns::Gather;
+use super::columns::{Gather, Runs};
 use super::tile::{GROUP, Taps, Tile};
 use std::sync::OnceLock;
 
@@ -91,7 +91,7 @@ pub(super) trait Kernel {
     /// `to[..length] = from[..length]`, or `+=`, for `length <= 16`; 16 floats of `from` are readable.
     unsafe fn put(from: *const f32, length: usize, to: *mut f32, accumulate: bool);
     /// For each k: the 16 lanes of `gather` at `base + taps[k]` go to `to + k * step`.
-    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], to: *mut f32, step: usize);
+    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], runs: &Runs, to: *mut f32, step: usize);
 }
 
 /// What [`Kernel::transpose`] does, for any instruction set.

@@ -22,6 +22,9 @@ pub(super) trait Vector: Copy {
     /// # Safety
     /// `LANES` floats at `at` are writable.
     unsafe fn store(self, at: *mut f32);
+    /// A hint that this address will be written soon.
+    #[inline(always)]
+    fn prefetch(_at: *const f32) {}
     fn add(self, other: Self) -> Self;
     /// `self + a * b`, fused where the instruction set can.
     fn fma(self, a: Self, b: Self) -> Self;
@@ -47,6 +50,11 @@ pub(super) struct Tile {
 pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
     // SAFETY: promised by the caller.
     unsafe {
+        for i in 0..MR {
+            for v in (0..NV * V::LANES).step_by(16) {
+                V::prefetch(t.c.wrapping_add(i * t.c_stride + v));
+            }
+        }
         let mut sums = [[V::zero(); NV]; MR];
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.depth / 4 {

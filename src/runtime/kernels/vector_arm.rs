@@ -1,7 +1,7 @@
 //! The kernel for aarch64: NEON, four floats a register, 24 accumulators. Invariant: the same order of sums as every
 //! other kernel.
 
-use super::columns::Gather;
+use super::columns::{Gather, Runs};
 use super::isa::{Kernel, Work, copy_padded_plain, gather_plain, microkernels, put_plain, transpose_plain};
 use super::tile::Vector;
 use std::arch::aarch64::*;
@@ -89,7 +89,7 @@ impl Kernel for Neon {
     }
 
     #[inline(always)]
-    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], to: *mut f32, step: usize) {
+    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], _: &Runs, to: *mut f32, step: usize) {
         // SAFETY: promised by the caller.
         unsafe { gather_plain(gather, base, taps, to, step) }
     }

@@ -1,7 +1,7 @@
 //! The kernel for any processor: plain arrays that the compiler turns into whatever vectors the build target has.
 //! Invariant: the same sums as the other kernels, with separate multiplication and addition.
 
-use super::columns::Gather;
+use super::columns::{Gather, Runs};
 use super::isa::{Kernel, Work, copy_padded_plain, gather_plain, microkernels, put_plain, transpose_plain};
 use super::tile::Vector;
 
@@ -85,7 +85,7 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
-    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], to: *mut f32, step: usize) {
+    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], _: &Runs, to: *mut f32, step: usize) {
         // SAFETY: promised by the caller.
         unsafe { gather_plain(gather, base, taps, to, step) }
     }

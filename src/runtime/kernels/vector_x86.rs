@@ -1,7 +1,7 @@
 //! The kernels for x86-64: AVX2 with FMA (6 × 16 tiles) and AVX-512 (14 × 32 tiles, 28 accumulators). Invariant: the same
 //! order of sums as every other kernel; nothing here runs unless [`super::isa::Isa`] has found the features.
 
-use super::columns::Gather;
+use super::columns::{Gather, Runs};
 use super::isa::{Kernel, Work, copy_padded_plain, gather_plain, microkernels, put_plain};
 use super::tile::{GROUP, Vector};
 use std::arch::x86_64::*;
@@ -34,6 +34,12 @@ impl Vector for Eight {
     unsafe fn store(self, at: *mut f32) {
         // SAFETY: promised by the caller.
         unsafe { _mm256_storeu_ps(at, self.0) }
+    }
+
+    #[inline(always)]
+    fn prefetch(at: *const f32) {
+        // SAFETY: a hint only.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
 
     #[inline(always)]
@@ -94,7 +100,7 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], to: *mut f32, step: usize) {
+    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], _: &Runs, to: *mut f32, step: usize) {
         // SAFETY: promised by the caller.
         unsafe { gather_plain(gather, base, taps, to, step) }
     }
@@ -180,6 +186,12 @@ impl Vector for Sixteen {
     }
 
     #[inline(always)]
+    fn prefetch(at: *const f32) {
+        // SAFETY: a hint only.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: only code that was entered through `Avx512` uses this type.
         Sixteen(unsafe { _mm512_add_ps(self.0, other.0) })
@@ -246,9 +258,9 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], to: *mut f32, step: usize) {
+    unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], run: &Runs, to: *mut f32, step: usize) {
         // SAFETY: promised by the caller.
-        unsafe { gather_512(gather, base, taps, to, step) }
+        unsafe { gather_512(gather, base, taps, run, to, step) }
     }
 }
 
@@ -312,9 +324,9 @@ unsafe fn transpose_512(
     }
 }
 
-/// [`Kernel::gather`] by permuting the few windows of 16 floats that hold all lanes.
+/// [`Kernel::gather`] by permuting the few windows of 16 floats that hold all lanes. Taps of a run read the same windows.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn gather_512(gather: &Gather, base: *const f32, taps: &[u32], to: *mut f32, step: usize) {
+unsafe fn gather_512(gather: &Gather, base: *const f32, taps: &[u32], run: &Runs, to: *mut f32, step: usize) {
     // SAFETY: promised by the caller; every window is readable with 16 floats.
     unsafe {
         let window = |w: usize| gather.windows[w] as usize;
@@ -331,9 +343,30 @@ unsafe fn gather_512(gather: &Gather, base: *const f32, taps: &[u32], to: *mut f
             let second = _mm512_maskz_set1_epi32(gather.masks[1], GROUP as i32);
             let lanes = _mm512_or_si512(lanes, second);
             let (first, second) = (base.add(window(0)), base.add(window(1)));
+            if run.length == 3 && run.first == 0 && taps.len().is_multiple_of(3) {
+                let (lanes1, lanes2) =
+                    (_mm512_add_epi32(lanes, _mm512_set1_epi32(1)), _mm512_add_epi32(lanes, _mm512_set1_epi32(2)));
+                let mut to = to;
+                for taps in taps.as_chunks::<3>().0 {
+                    let tap = taps[0] as usize;
+                    let (x, y) = (_mm512_loadu_ps(first.add(tap)), _mm512_loadu_ps(second.add(tap)));
+                    _mm512_storeu_ps(to, _mm512_permutex2var_ps(x, lanes, y));
+                    _mm512_storeu_ps(to.add(step), _mm512_permutex2var_ps(x, lanes1, y));
+                    _mm512_storeu_ps(to.add(2 * step), _mm512_permutex2var_ps(x, lanes2, y));
+                    to = to.wrapping_add(3 * step);
+                }
+                return;
+            }
+            let mut place = run.first;
+            let (mut x, mut y) = (_mm512_setzero_ps(), _mm512_setzero_ps());
             for (k, &tap) in taps.iter().enumerate() {
-                let (x, y) = (_mm512_loadu_ps(first.add(tap as usize)), _mm512_loadu_ps(second.add(tap as usize)));
+                if k == 0 || place == 0 {
+                    let tap = tap as usize - place;
+                    (x, y) = (_mm512_loadu_ps(first.add(tap)), _mm512_loadu_ps(second.add(tap)));
+                }
+                let lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(place as i32));
                 _mm512_storeu_ps(to.add(k * step), _mm512_permutex2var_ps(x, lanes, y));
+                place = if place + 1 == run.length { 0 } else { place + 1 };
             }
             return;
         }
