@@ -5,6 +5,7 @@ pub mod diag;
 pub mod dims;
 pub mod graph;
 pub mod ops;
+pub mod opt;
 pub mod plan;
 pub mod runtime;
 pub mod source;

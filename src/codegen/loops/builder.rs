@@ -18,6 +18,7 @@ pub struct Builder {
     values: Vec<DType>,
     /// The scope in which each value was written.
     depths: Vec<usize>,
+    constants: Vec<Option<f64>>,
     vars: Vec<Var>,
     scopes: Vec<Scope>,
 }
@@ -70,10 +71,7 @@ impl Builder {
 
     /// The constant that a value is.
     pub fn constant_of(&self, value: Value) -> Option<f64> {
-        self.scopes[self.depths[value.0 as usize]].stmts.iter().find_map(|s| match s {
-            Stmt::Let { value: v, expr: Expr::Const(c) } if *v == value => Some(*c),
-            _ => None,
-        })
+        self.constants[value.0 as usize]
     }
 
     /// Opens a loop; what is written until it is closed may use its counter.
@@ -122,6 +120,7 @@ impl Builder {
     fn fresh(&mut self, dtype: DType, depth: usize) -> Value {
         self.values.push(dtype);
         self.depths.push(depth);
+        self.constants.push(None);
         Value(self.values.len() as u32 - 1)
     }
 
@@ -160,6 +159,9 @@ impl Builder {
             return *value;
         }
         let value = self.fresh(dtype, home);
+        if let Expr::Const(c) = expr {
+            self.constants[value.0 as usize] = Some(c);
+        }
         let scope = &mut self.scopes[home];
         scope.uses |= uses;
         scope.written.insert(key, value);
@@ -223,7 +225,7 @@ impl Builder {
     /// The operation, or its result where it is plain: integers and bools with neutral operands, two constants.
     pub fn binary(&mut self, op: Binary, a: Value, b: Value) -> Value {
         let dtype = self.dtype(a);
-        if !dtype.is_float() {
+        if !dtype.is_float() && dtype != DType::I64 {
             use super::scalar::{Scalar, binary};
             let (x, y) = (self.constant_of(a), self.constant_of(b));
             if let (Some(x), Some(y)) = (x, y) {

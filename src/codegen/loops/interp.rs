@@ -180,7 +180,7 @@ impl Machine<'_> {
         yields: Value,
     ) -> Result<Scalar, String> {
         let dtype = self.kernel.values[yields.0 as usize];
-        let mut item = |m: &mut Self, i: usize| -> Result<Scalar, String> {
+        let item = |m: &mut Self, i: usize| -> Result<Scalar, String> {
             m.counters[var.0 as usize] = i as i64;
             m.block(body)?;
             Ok(m.values[yields.0 as usize])

@@ -8,6 +8,7 @@ mod ir;
 mod parse;
 pub mod scalar;
 pub mod text;
+pub mod tidy;
 mod verify;
 
 pub use interp::{BufferData, run};
