@@ -6,6 +6,10 @@
 
 mod cse;
 mod dce;
+pub mod fuse;
+pub mod fuse_access;
+pub mod fuse_prepare;
+pub mod fuse_view;
 pub mod simplify;
 
 pub use cse::cse;

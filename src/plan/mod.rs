@@ -1,5 +1,13 @@
 //! Stage 6: the schedule of a step and the place of every buffer.
 
+mod lower;
+mod lower_draw;
+mod lower_eval;
+mod lower_kernel;
+mod lower_nests;
+mod lower_order;
+mod lower_runtime;
 mod schedule;
 
+pub use lower::{LowerError, lower, lower_groups};
 pub use schedule::*;

@@ -80,8 +80,9 @@ pub enum LoopKind {
     /// kernel whose body is this one loop.
     Parallel,
     Serial,
-    /// Iterations are independent and may run several at a time. Innermost (no loop inside). As the only statement of
-    /// the kernel it may also be split over threads.
+    /// Iterations are independent and may run several at a time. Innermost: no `For` inside, and a `Fold` only if it is
+    /// not `vector` (each lane folds its own elements in order). As the only statement of the kernel it may also be split
+    /// over threads.
     Vector,
 }
 
@@ -97,7 +98,8 @@ pub enum Stmt {
         kind: LoopKind,
         body: Vec<Stmt>,
     },
-    /// Folds `yields` over a loop into `value`. `vector`: the order of the fold is free within lanes: iteration `i` goes
+    /// Folds `yields` over a loop into `value`, in order of the counter; its body holds only `Let` and `Fold`. `vector`
+    /// (no fold inside): the order of the fold is free within lanes: iteration `i` goes
     /// to lane `i % 16`, lanes are then folded in the fixed order of a halving tree (8, 4, 2, 1).
     Fold {
         value: Value,

@@ -1,0 +1,329 @@
+//! From a graph to a schedule. In: a graph that can run. Out: buffers, deduplicated kernels and launches in an order in
+//! which every value is written before it is read, and no variable is overwritten before its old value was last read.
+
+use super::lower_kernel::lower_kernel;
+use super::lower_order::{Step, order};
+use super::lower_runtime::lower_runtime;
+use super::{Buffer, BufferId, BufferKind, Launch, Schedule, Work};
+use crate::codegen::loops::{Access, Expr, Index, Kernel, Stmt, tidy};
+use crate::graph::{Graph, NodeId, Origin, OutputKind};
+use crate::ops::{DType, Op, VarId};
+use crate::opt::fuse::{Group, GroupKind, Grouping, fuse};
+use crate::opt::fuse_prepare::is_buffer;
+use std::collections::{BTreeMap, HashMap};
+
+/// A node that cannot be run on this target, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LowerError {
+    pub origin: Origin,
+    /// In the form of a diagnostic's headline.
+    pub message: String,
+}
+
+/// The schedule of a graph.
+pub fn lower(graph: &Graph<usize>) -> Result<Schedule, LowerError> {
+    lower_groups(&fuse(graph))
+}
+
+/// The schedule of a fused graph.
+pub fn lower_groups(grouping: &Grouping) -> Result<Schedule, LowerError> {
+    let mut lowering =
+        Lowering { grouping, buffers: Vec::new(), of_node: BTreeMap::new(), steps: Vec::new(), updates: Vec::new() };
+    // Updates are written beside the variable first; `overwrite` then puts them in place where that is safe.
+    for output in &grouping.graph.outputs {
+        let kind = match output.kind {
+            OutputKind::Update(var) => {
+                lowering.updates.push((var, output.node));
+                BufferKind::Temporary
+            }
+            OutputKind::Value(i) => BufferKind::Value(i),
+        };
+        lowering.add_buffer(output.node, kind);
+    }
+    for group in &grouping.groups {
+        lowering.group(group)?;
+    }
+    for (var, node) in std::mem::take(&mut lowering.updates) {
+        lowering.overwrite(var, node);
+    }
+    Ok(lowering.finish())
+}
+
+/// Work before it is scheduled: a loop kernel is not yet shared.
+pub(super) enum Pending {
+    Loops(Kernel, Vec<BufferId>),
+    Runtime(Work),
+}
+
+struct Lowering<'a> {
+    grouping: &'a Grouping,
+    buffers: Vec<Buffer>,
+    of_node: BTreeMap<NodeId, BufferId>,
+    steps: Vec<(Step, Pending, Origin, u64)>,
+    updates: Vec<(VarId, NodeId)>,
+}
+
+impl Lowering<'_> {
+    fn add_buffer(&mut self, node: NodeId, kind: BufferKind) -> BufferId {
+        let n = self.grouping.graph.node(node);
+        let buffer =
+            Buffer { kind, dtype: n.ty.dtype, len: n.ty.elements(), shape: n.ty.shape.clone(), origin: n.origin };
+        self.buffers.push(buffer);
+        let id = BufferId(self.buffers.len() as u32 - 1);
+        self.of_node.insert(node, id);
+        id
+    }
+
+    /// The buffer of a node; the same one for all reads of one variable.
+    fn buffer(&mut self, node: NodeId) -> BufferId {
+        if let Some(&id) = self.of_node.get(&node) {
+            return id;
+        }
+        let n = self.grouping.graph.node(node);
+        let kind = match &n.op {
+            Op::Read(v) => BufferKind::Var(*v),
+            Op::Field(i) => BufferKind::Field(*i),
+            Op::Clock(c) => BufferKind::Clock(*c),
+            Op::Key => BufferKind::Key,
+            Op::Literal(values) => BufferKind::Constant(constant_bytes(n.ty.dtype, values)),
+            _ => BufferKind::Temporary,
+        };
+        if is_buffer(&n.op) {
+            let same = |b: &Buffer| b.kind == kind && b.dtype == n.ty.dtype && b.len == n.ty.elements();
+            if let Some(i) = self.buffers.iter().position(same) {
+                let id = BufferId(i as u32);
+                self.of_node.insert(node, id);
+                return id;
+            }
+        }
+        self.add_buffer(node, kind)
+    }
+
+    fn group(&mut self, group: &Group) -> Result<(), LowerError> {
+        let graph = &self.grouping.graph;
+        // The expression that comes last in the program speaks for the kernel.
+        let Some(last) = group.roots.iter().map(|r| r.target).max() else { return Ok(()) };
+        let origin = graph.node(last).origin;
+        let fail = |message: String| LowerError { origin, message };
+        if graph.ty(group.roots[0].value).elements() == 0 && group.kind == GroupKind::Loops {
+            return Ok(());
+        }
+        let (pending, flops) = if group.kind == GroupKind::Runtime {
+            let (work, flops) = lower_runtime(graph, last, &mut |n| self.buffer(n)).map_err(fail)?;
+            (Pending::Runtime(work), flops)
+        } else {
+            let (kernel, nodes) = lower_kernel(self.grouping, group).map_err(fail)?;
+            let args = nodes.iter().map(|&n| self.buffer(n)).collect();
+            let flops = flops(&kernel, &kernel.body);
+            (Pending::Loops(kernel, args), flops)
+        };
+        let step = Step::of(&pending, last.0);
+        self.steps.push((step, pending, origin, flops));
+        Ok(())
+    }
+
+    /// Writes a variable's new value in its place: at once if all other readers of the old value can go before the
+    /// writers, else by a copy at the end.
+    fn overwrite(&mut self, var: VarId, node: NodeId) {
+        let new = self.buffer(node);
+        let kind = BufferKind::Var(var);
+        let old = match self.buffers.iter().position(|b| b.kind == kind) {
+            Some(i) => BufferId(i as u32),
+            None => {
+                self.buffers.push(Buffer { kind, ..self.buffers[new.0 as usize].clone() });
+                BufferId(self.buffers.len() as u32 - 1)
+            }
+        };
+        let same_type = |a: &Buffer, b: &Buffer| a.dtype == b.dtype && a.len == b.len;
+        let fits = same_type(&self.buffers[new.0 as usize], &self.buffers[old.0 as usize]);
+        let steps: Vec<&Step> = self.steps.iter().map(|s| &s.0).collect();
+        let writers: Vec<usize> = (0..steps.len()).filter(|&i| steps[i].writes.contains(&new)).collect();
+        let readers: Vec<usize> =
+            (0..steps.len()).filter(|&i| steps[i].reads.contains(&old) && !writers.contains(&i)).collect();
+        let in_kernel = writers.iter().all(|&w| match &self.steps[w].1 {
+            Pending::Loops(kernel, args) => !args.contains(&old) || can_merge(kernel, args, new, old),
+            Pending::Runtime(_) => !self.steps[w].0.reads.contains(&old),
+        });
+        let reached = super::lower_order::reachable(&steps, &writers);
+        if fits && in_kernel && !writers.is_empty() && !readers.iter().any(|r| reached[*r]) {
+            for &w in &writers {
+                self.steps[w].0.after.extend(&readers);
+            }
+            for (step, pending, ..) in &mut self.steps {
+                replace(pending, new, old);
+                *step = Step { after: std::mem::take(&mut step.after), ..Step::of(pending, step.key) };
+            }
+        } else if fits {
+            let (dtype, len) = (self.buffers[new.0 as usize].dtype, self.buffers[new.0 as usize].len);
+            let pending = Pending::Loops(copy_kernel(dtype, len), vec![old, new]);
+            let step = Step { after: readers, ..Step::of(&pending, u32::MAX) };
+            let origin = self.grouping.graph.node(node).origin;
+            self.steps.push((step, pending, origin, 0));
+        }
+    }
+
+    /// Orders the steps, shares equal kernels and drops buffers that nobody uses.
+    fn finish(self) -> Schedule {
+        let sequence = order(&self.steps.iter().map(|s| &s.0).collect::<Vec<_>>());
+        let mut steps: Vec<_> = self.steps.into_iter().map(Some).collect();
+        let mut schedule = Schedule { scopes: self.grouping.graph.scopes.clone(), ..Schedule::default() };
+        let mut shared: HashMap<String, usize> = HashMap::new();
+        for i in sequence {
+            let Some((_, pending, origin, flops)) = steps[i].take() else { continue };
+            let work = match pending {
+                Pending::Runtime(work) => work,
+                Pending::Loops(kernel, args) => {
+                    let key = Kernel { name: String::new(), ..kernel.clone() }.to_string();
+                    let kernels = &mut schedule.kernels;
+                    let kernel = *shared.entry(key).or_insert_with(|| {
+                        let taken = kernels.iter().filter(|k: &&Kernel| base_name(&k.name) == kernel.name).count();
+                        let name = if taken == 0 { kernel.name.clone() } else { format!("{}.{taken}", kernel.name) };
+                        kernels.push(Kernel { name, ..kernel });
+                        kernels.len() - 1
+                    });
+                    Work::Loops { kernel, args }
+                }
+            };
+            schedule.launches.push(Launch { work, origin, flops });
+        }
+        let mut used = vec![false; self.buffers.len()];
+        for launch in &schedule.launches {
+            launch.work.buffers().iter().for_each(|b| used[b.0 as usize] = true);
+        }
+        let mut map = vec![BufferId(0); used.len()];
+        for (i, buffer) in self.buffers.into_iter().enumerate() {
+            if used[i] || matches!(buffer.kind, BufferKind::Value(_)) {
+                map[i] = BufferId(schedule.buffers.len() as u32);
+                schedule.buffers.push(buffer);
+            }
+        }
+        for launch in &mut schedule.launches {
+            launch.work.map_buffers(&mut |b| *b = map[b.0 as usize]);
+        }
+        schedule
+    }
+}
+
+fn base_name(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((base, number)) if number.bytes().all(|b| b.is_ascii_digit()) => base,
+        _ => name,
+    }
+}
+
+fn constant_bytes(dtype: DType, values: &[f64]) -> Vec<u8> {
+    crate::codegen::loops::BufferData::from_f64(dtype, values).bytes
+}
+
+fn copy_kernel(dtype: DType, len: usize) -> Kernel {
+    let mut b = crate::codegen::loops::builder::Builder::new();
+    let to = b.buffer(dtype, len, Access::Write);
+    let from = b.buffer(dtype, len, Access::Read);
+    let at = if len == 1 { Index::default() } else { Index::var(b.open(len)) };
+    let value = b.load(from, &at, &[], 0.0);
+    b.store(to, &at, value, &[], false);
+    if len != 1 {
+        b.close_for(crate::codegen::loops::LoopKind::Serial);
+    }
+    tidy::tidy(b.finish("copy"))
+}
+
+/// Floating-point operations of a block.
+fn flops(kernel: &Kernel, body: &[Stmt]) -> u64 {
+    let float = |v: &crate::codegen::loops::Value| kernel.values[v.0 as usize].is_float() as u64;
+    body.iter()
+        .map(|s| match s {
+            Stmt::Let { value, expr: Expr::Unary(..) | Expr::Binary(..) } => float(value),
+            Stmt::For { extent, body, .. } => *extent as u64 * flops(kernel, body),
+            Stmt::Fold { extent, body, value, .. } => *extent as u64 * (flops(kernel, body) + float(value)),
+            _ => 0,
+        })
+        .sum()
+}
+
+/// Whether `from` may lie where `to` lies: the kernel reads each element only where it writes the same one.
+pub(super) fn can_merge(kernel: &Kernel, args: &[BufferId], to: BufferId, from: BufferId) -> bool {
+    let arg = |id: BufferId| args.iter().position(|a| *a == id).map(|i| i as u32);
+    let (Some(to), Some(from)) = (arg(to), arg(from)) else { return false };
+    let (a, b) = (&kernel.buffers[to as usize], &kernel.buffers[from as usize]);
+    if a.dtype != b.dtype || a.len != b.len || a.access != Access::Write || b.access != Access::Read {
+        return false;
+    }
+    fn same_block(body: &[Stmt], to: u32, from: u32, whole: &mut bool) {
+        let mut stores: Vec<(usize, &Index)> = Vec::new();
+        let mut loads: Vec<(usize, &Index)> = Vec::new();
+        for (i, s) in body.iter().enumerate() {
+            match s {
+                Stmt::Store { buffer, index, guard, accumulate, .. } if buffer.0 == to => {
+                    *whole &= guard.is_empty() && !accumulate;
+                    stores.push((i, index));
+                }
+                Stmt::Let { expr: Expr::Load { buffer, index, .. }, .. } if buffer.0 == from => loads.push((i, index)),
+                Stmt::For { body, .. } => same_block(body, to, from, whole),
+                Stmt::Fold { body, .. } => *whole &= !touches(body, from),
+                _ => {}
+            }
+        }
+        // Every load is of an element that this very iteration stores, before any store of the block.
+        let first = stores.first().map_or(usize::MAX, |s| s.0);
+        *whole &= loads.iter().all(|(i, index)| {
+            stores.iter().any(|(_, s)| s == index) && (*i < first || stores.iter().all(|(j, s)| s != index || j > i))
+        });
+        // Other stores of the block must not hit elements that it still has to load.
+        let unrolled = stores.len() > 1;
+        *whole &= !unrolled || loads.iter().all(|(i, _)| *i < first);
+    }
+    fn touches(body: &[Stmt], buffer: u32) -> bool {
+        body.iter().any(|s| match s {
+            Stmt::Let { expr: Expr::Load { buffer: b, .. }, .. } => b.0 == buffer,
+            Stmt::For { body, .. } | Stmt::Fold { body, .. } => touches(body, buffer),
+            _ => false,
+        })
+    }
+    let mut whole = true;
+    same_block(&kernel.body, to, from, &mut whole);
+    whole
+}
+
+/// Replaces a buffer by another; a kernel that has both gets one argument for them.
+pub(super) fn replace(pending: &mut Pending, from: BufferId, to: BufferId) {
+    match pending {
+        Pending::Runtime(work) => work.map_buffers(&mut |b| {
+            if *b == from {
+                *b = to;
+            }
+        }),
+        Pending::Loops(kernel, args) => {
+            if args.contains(&from) && args.contains(&to) {
+                *kernel = merge_args(kernel, args, from, to);
+                args.retain(|a| *a != from);
+            }
+            args.iter_mut().filter(|a| **a == from).for_each(|a| *a = to);
+        }
+    }
+}
+
+/// The kernel with the argument of `from` gone into that of `to`.
+pub(super) fn merge_args(kernel: &Kernel, args: &[BufferId], from: BufferId, to: BufferId) -> Kernel {
+    let place = |id: BufferId| args.iter().position(|a| *a == id).unwrap_or(0) as u32;
+    let (gone, kept) = (place(from), place(to));
+    let mut kernel = kernel.clone();
+    kernel.buffers[kept as usize].access = Access::ReadWrite;
+    kernel.buffers.remove(gone as usize);
+    fn walk(body: &mut [Stmt], f: &impl Fn(u32) -> u32) {
+        for s in body {
+            match s {
+                Stmt::Let { expr: Expr::Load { buffer, .. }, .. } | Stmt::Store { buffer, .. } => {
+                    buffer.0 = f(buffer.0);
+                }
+                Stmt::For { body, .. } | Stmt::Fold { body, .. } => walk(body, f),
+                _ => {}
+            }
+        }
+    }
+    walk(&mut kernel.body, &|b| {
+        let b = if b == gone { kept } else { b };
+        b - u32::from(b > gone)
+    });
+    kernel
+}

@@ -1,0 +1,150 @@
+//! The order of launches. In: steps with the buffers they read and write. Out: an order in which writers come before
+//! readers, updates of variables as early as they can, and everything else as in the program.
+
+use super::lower::Pending;
+use super::{BufferId, Work};
+use crate::codegen::loops::Access;
+use std::collections::BTreeSet;
+
+/// What the order depends on.
+pub(super) struct Step {
+    pub reads: Vec<BufferId>,
+    pub writes: Vec<BufferId>,
+    /// Steps that must come before for other reasons than reading what they write.
+    pub after: Vec<usize>,
+    /// The place in the program.
+    pub key: u32,
+}
+
+impl Step {
+    pub fn of(pending: &Pending, key: u32) -> Step {
+        let (mut reads, mut writes) = (Vec::new(), Vec::new());
+        match pending {
+            Pending::Loops(kernel, args) => {
+                for (arg, decl) in args.iter().zip(&kernel.buffers) {
+                    match decl.access {
+                        Access::Read => reads.push(*arg),
+                        _ => writes.push(*arg),
+                    }
+                }
+            }
+            Pending::Runtime(work) => {
+                reads = work.reads();
+                writes = work.writes();
+            }
+        }
+        Step { reads, writes, after: Vec::new(), key }
+    }
+}
+
+/// For each step, the steps that wait for it.
+fn followers(steps: &[&Step]) -> Vec<Vec<usize>> {
+    let mut out = vec![Vec::new(); steps.len()];
+    let buffers = steps.iter().flat_map(|s| s.reads.iter().chain(&s.writes)).map(|b| b.0 as usize + 1).max();
+    let mut writers = vec![Vec::new(); buffers.unwrap_or(0)];
+    for (i, step) in steps.iter().enumerate() {
+        step.writes.iter().for_each(|b| writers[b.0 as usize].push(i));
+    }
+    for (i, step) in steps.iter().enumerate() {
+        for b in &step.reads {
+            for &w in &writers[b.0 as usize] {
+                // A reader of a variable's old value is listed in the writer's `after` instead.
+                if w != i && !steps[w].after.contains(&i) {
+                    out[w].push(i);
+                }
+            }
+        }
+        step.after.iter().filter(|&&a| a != i).for_each(|&a| out[a].push(i));
+    }
+    out
+}
+
+/// The steps that come after any of these for certain.
+pub(super) fn reachable(steps: &[&Step], from: &[usize]) -> Vec<bool> {
+    let followers = followers(steps);
+    let mut reached = vec![false; steps.len()];
+    let mut open: Vec<usize> = from.iter().flat_map(|&f| followers[f].iter().copied()).collect();
+    while let Some(next) = open.pop() {
+        if !std::mem::replace(&mut reached[next], true) {
+            open.extend(&followers[next]);
+        }
+    }
+    reached
+}
+
+/// The order of execution.
+pub(super) fn order(steps: &[&Step]) -> Vec<usize> {
+    let followers = followers(steps);
+    let mut missing = vec![0usize; steps.len()];
+    followers.iter().flatten().for_each(|&f| missing[f] += 1);
+    // A step that ends a value's life (all its results overwrite something that outlives the step) goes first.
+    let rank = |i: usize| (!steps[i].after.is_empty() && steps[i].key != u32::MAX, steps[i].key);
+    let entry = |i: usize| (!rank(i).0, rank(i).1, i);
+    let mut ready: BTreeSet<(bool, u32, usize)> = (0..steps.len()).filter(|&i| missing[i] == 0).map(entry).collect();
+    let mut out = Vec::new();
+    while let Some((_, _, i)) = ready.pop_first() {
+        out.push(i);
+        for &f in &followers[i] {
+            missing[f] -= 1;
+            if missing[f] == 0 {
+                ready.insert(entry(f));
+            }
+        }
+    }
+    out
+}
+
+impl Work {
+    /// Buffers that a runtime kernel reads; empty for loops, whose kernel knows.
+    pub fn reads(&self) -> Vec<BufferId> {
+        match self {
+            Work::Loops { .. } => Vec::new(),
+            Work::Matmul { a, b, epilogue, c, .. } => {
+                let more = epilogue.iter().flat_map(|e| e.args.iter().copied()).filter(|x| x != c);
+                [a.buffer, b.buffer].into_iter().chain(more).collect()
+            }
+            Work::Conv { inputs, epilogue, output, .. } => {
+                let more = epilogue.iter().flat_map(|e| e.args.iter().copied()).filter(|x| x != output);
+                inputs.iter().copied().chain(more).collect()
+            }
+        }
+    }
+
+    /// Buffers that a runtime kernel writes; empty for loops, whose kernel knows.
+    pub fn writes(&self) -> Vec<BufferId> {
+        match self {
+            Work::Loops { .. } => Vec::new(),
+            Work::Matmul { c: output, workspace, .. } | Work::Conv { output, workspace, .. } => {
+                std::iter::once(*output).chain(*workspace).collect()
+            }
+        }
+    }
+
+    /// All buffers of the work.
+    pub fn buffers(&self) -> Vec<BufferId> {
+        match self {
+            Work::Loops { args, .. } => args.clone(),
+            _ => [self.writes(), self.reads()].concat(),
+        }
+    }
+
+    /// Replaces buffers.
+    pub fn map_buffers(&mut self, f: &mut impl FnMut(&mut BufferId)) {
+        match self {
+            Work::Loops { args, .. } => args.iter_mut().for_each(f),
+            Work::Matmul { a, b, c, epilogue, workspace, .. } => {
+                f(&mut a.buffer);
+                f(&mut b.buffer);
+                f(c);
+                epilogue.iter_mut().flat_map(|e| &mut e.args).for_each(&mut *f);
+                workspace.iter_mut().for_each(f);
+            }
+            Work::Conv { inputs, output, epilogue, workspace, .. } => {
+                inputs.iter_mut().for_each(&mut *f);
+                f(output);
+                epilogue.iter_mut().flat_map(|e| &mut e.args).for_each(&mut *f);
+                workspace.iter_mut().for_each(f);
+            }
+        }
+    }
+}
