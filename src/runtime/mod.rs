@@ -1,0 +1,3 @@
+//! What compiled programs stand on while they run.
+
+pub mod mapped_file;
