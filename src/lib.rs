@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod autodiff;
+pub mod build;
 pub mod check;
 pub mod codegen;
 pub mod data;
@@ -17,4 +18,5 @@ pub mod opt;
 pub mod plan;
 pub mod runtime;
 pub mod source;
+pub mod stages;
 pub mod syntax;

@@ -1,3 +1,4 @@
 //! Stage 7: kernels as loops, and code from loops.
 
+pub mod cpu;
 pub mod loops;

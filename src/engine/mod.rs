@@ -2,11 +2,16 @@
 //!
 //! The training loop knows only [`Engine`]; what is behind it is the CPU's machine code or the interpreter.
 
+pub mod bytes;
+mod interpreter;
 mod target;
 
+pub use crate::runtime::executable::ClockValues;
+pub use interpreter::InterpreterEngine;
 pub use target::Target;
 
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, codes};
+use crate::graph::Origin;
 use crate::ops::{DType, VarId};
 
 /// Which of a task's graphs.
@@ -16,15 +21,6 @@ pub enum Entry {
     Train,
     /// Forward only: validation, evaluation, prediction.
     Eval,
-}
-
-/// How far the run is, before the step.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ClockValues {
-    pub step: u64,
-    pub epoch: u64,
-    pub steps: u64,
-    pub epoch_steps: u64,
 }
 
 /// What a step is given.
@@ -89,4 +85,15 @@ pub trait Engine {
 
     /// Bytes of the arena that all prepared entries share.
     fn arena_bytes(&self) -> usize;
+}
+
+/// The message for the first value of a step that is not a finite number.
+fn not_finite(origin: Origin, scopes: &[String], value: f64) -> Diagnostic {
+    let what = if value.is_nan() { "not a number (NaN)" } else { "infinite" };
+    let mut fault = Diagnostic::error(codes::NOT_FINITE, origin.span, format!("this becomes {what}"))
+        .label("the first value of the step that is not finite");
+    if let Some(scope) = scopes.get(origin.scope as usize).filter(|s| !s.is_empty()) {
+        fault = fault.note(format!("in `{scope}`"));
+    }
+    fault.help("a smaller learning rate, `clip_norm = 1.0`, or a check of the data for extreme values")
 }

@@ -63,6 +63,8 @@ fn key(node: &Node<usize>) -> Vec<u64> {
             Clock::EpochSteps => 3,
         }),
         Op::Const(value) => key.push(value.to_bits()),
+        // Its value is among the sizes.
+        Op::Size { .. } => {}
         Op::Literal(values) => key.extend(values.iter().map(|v| v.to_bits())),
         Op::Uniform { site, .. } => key.push(*site),
         Op::Broadcast { axes, .. } | Op::Transpose { perm: axes } | Op::Reduce { axes, .. } => {

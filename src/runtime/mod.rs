@@ -1,3 +1,10 @@
-//! What compiled programs stand on while they run.
+//! What compiled programs call while they run: the thread pool and the hand-written CPU kernels. Pointers and
+//! shapes come in, finished tensors go out; no function here allocates on the hot path.
 
+pub mod arena;
+mod cost;
+pub mod executable;
+pub mod kernels;
+mod launch;
 pub mod mapped_file;
+pub mod threads;

@@ -1,0 +1,166 @@
+//! Speed of the matrix product and the convolutions beside a bare loop of fused multiplications on as many threads:
+//! `cargo bench --bench kernels [threads]`. Minima and medians of many short runs.
+
+use nnc::runtime::kernels::conv::Conv2d;
+use nnc::runtime::kernels::gemm::{Matmul, View};
+use nnc::runtime::threads::Pool;
+use std::hint::black_box;
+use std::time::Instant;
+
+/// Minimum and median seconds of a call.
+fn time(mut f: impl FnMut()) -> (f64, f64) {
+    f();
+    let mut seconds = Vec::new();
+    let begin = Instant::now();
+    while begin.elapsed().as_secs_f64() < 0.4 || seconds.len() < 7 {
+        let start = Instant::now();
+        f();
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    (seconds[0], seconds[seconds.len() / 2])
+}
+
+fn report(name: &str, peak: f64, work: f64, f: impl FnMut()) {
+    // Words among the arguments choose measurements.
+    let mut words =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with('-') && arg.parse::<usize>().is_err()).peekable();
+    if words.peek().is_some() && !words.any(|word| name.contains(&word)) {
+        return;
+    }
+    let (best, median) = time(f);
+    let rate = work / best / 1e9;
+    println!(
+        "{name:44} {:9.1} us {:9.1} us median {rate:7.1} GF/s {:3.0} % of peak",
+        best * 1e6,
+        median * 1e6,
+        100.0 * rate / peak
+    );
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn bare_512(rounds: usize) -> f32 {
+    use std::arch::x86_64::*;
+    let (a, b) = (_mm512_set1_ps(black_box(1.0)), _mm512_set1_ps(black_box(1e-9)));
+    let mut sums = [_mm512_setzero_ps(); 16];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ps(a, b, *sum);
+        }
+    }
+    sums.iter().map(|sum| _mm512_reduce_add_ps(*sum)).sum()
+}
+
+/// Floating-point operations a second of a loop that does nothing else, with AVX-512 on all threads; 0 elsewhere.
+fn peak(pool: &Pool) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        let rounds = 200_000;
+        let (best, _) = time(|| {
+            pool.run(pool.threads(), &|_| {
+                // SAFETY: the feature was just found.
+                black_box(unsafe { bare_512(rounds) });
+            });
+        });
+        return (rounds * 16 * 16 * 2 * pool.threads()) as f64 / best / 1e9;
+    }
+    let _ = pool;
+    f64::NAN
+}
+
+fn floats(count: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Scratch of whole cache lines.
+struct Scratch(Vec<[u8; 64]>, usize);
+
+impl Scratch {
+    fn new(bytes: usize) -> Scratch {
+        let memory = vec![[0; 64]; bytes / 64 + 2];
+        let skip = memory.as_ptr().cast::<u8>().align_offset(64);
+        Scratch(memory, skip)
+    }
+
+    fn at(&mut self) -> *mut u8 {
+        self.0.as_mut_ptr().cast::<u8>().wrapping_add(self.1)
+    }
+}
+
+fn matmul(pool: &Pool, peak: f64, kind: &str, [m, n, k]: [usize; 3]) {
+    let view = |rows, cols, transposed| match transposed {
+        false => View { row_stride: cols, col_stride: 1, batch_stride: rows * cols },
+        true => View { row_stride: 1, col_stride: rows, batch_stride: rows * cols },
+    };
+    let (a, b) = (view(m, k, kind.starts_with('T')), view(k, n, kind.ends_with('T')));
+    let shape = Matmul { batch: 1, m, n, k, a, b, c_row_stride: n, c_batch_stride: m * n, accumulate: false };
+    let (a, b, mut c) = (floats(m * k), floats(k * n), floats(m * n));
+    let mut scratch = Scratch::new(shape.workspace(pool.threads()));
+    report(&format!("{kind} {m} x {n} x {k}"), peak, (2 * m * n * k) as f64, || {
+        // SAFETY: the vectors have the shape's sizes.
+        unsafe { shape.run(pool, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), scratch.at(), None) }
+    });
+}
+
+fn convolution(pool: &Pool, peak: f64, [batch, in_channels, size, out_channels]: [usize; 4]) {
+    let (in_size, one) = ([size, size], [1, 1]);
+    let conv = Conv2d {
+        batch,
+        in_channels,
+        out_channels,
+        groups: 1,
+        in_size,
+        kernel: [3, 3],
+        stride: one,
+        dilation: one,
+        pad_low: one,
+        pad_high: one,
+    };
+    let work = (2 * batch * size * size * in_channels * out_channels * 9) as f64;
+    let (mut x, w) = (floats(batch * in_channels * size * size), floats(in_channels * out_channels * 9));
+    let (mut y, mut dw) = (floats(batch * out_channels * size * size), w.clone());
+    let threads = pool.threads();
+    let name = format!("{batch} x {in_channels} x {size} x {size} -> {out_channels}");
+    let mut scratch = Scratch::new(conv.workspace_forward(threads));
+    report(&format!("conv {name}"), peak, work, || {
+        // SAFETY: the vectors have the shape's sizes.
+        unsafe { conv.forward(pool, x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), scratch.at(), None) }
+    });
+    let mut scratch = Scratch::new(conv.workspace_input_grad(threads));
+    report(&format!("conv {name}, input gradient"), peak, work, || {
+        // SAFETY: the vectors have the shape's sizes.
+        unsafe { conv.input_grad(pool, y.as_ptr(), w.as_ptr(), x.as_mut_ptr(), scratch.at()) }
+    });
+    let mut scratch = Scratch::new(conv.workspace_weight_grad(threads));
+    report(&format!("conv {name}, weight gradient"), peak, work, || {
+        // SAFETY: the vectors have the shape's sizes.
+        unsafe { conv.weight_grad(pool, x.as_ptr(), y.as_ptr(), dw.as_mut_ptr(), scratch.at()) }
+    });
+}
+
+fn main() {
+    let threads = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2);
+    let pool = Pool::new(threads);
+    let peak = peak(&pool);
+    println!("{threads} threads, bare loop {peak:.1} GF/s");
+    for shape in [[64, 1, 28, 32], [64, 32, 14, 64], [64, 1, 8, 32], [64, 32, 4, 64], [16, 64, 32, 64], [8, 64, 56, 64]]
+    {
+        convolution(&pool, peak, shape);
+    }
+    for kind in ["NN", "TN", "NT"] {
+        for shape in
+            [[1024, 1024, 1024], [128, 512, 784], [1024, 384, 384], [64, 128, 3136], [3136, 128, 64], [64, 10, 128]]
+        {
+            matmul(&pool, peak, kind, shape);
+        }
+    }
+    matmul(&pool, peak, "NN", [1, 3072, 768]);
+    matmul(&pool, peak, "NT", [1, 3072, 768]);
+}

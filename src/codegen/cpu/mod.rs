@@ -1,0 +1,17 @@
+//! Stage 7c: kernels as machine code of the host, by Cranelift.
+//!
+//! In: kernels that passed the verifier. Out: functions in memory ([`Code`]) or text ([`clif`], [`assembly`]). A function
+//! does what the kernel IR's interpreter does: the same bits for exact operations, a few units in the last place for
+//! functions such as `exp`; and the same bits however a loop is split over threads.
+
+mod emit;
+mod fold;
+mod jit;
+mod math;
+mod memory;
+mod ops;
+mod symbols;
+mod wide;
+
+pub use emit::{Entry, LANES, outer_loop};
+pub use jit::{Code, Optimize, RangeFn, Target, TileFn, assembly, clif, compile};

@@ -1,0 +1,144 @@
+//! Memory of a run: all variables in one allocation, everything else of a step in another. In: sizes. Out: zeroed memory
+//! aligned to 64 bytes, freed when dropped. Several executables (a full batch, a partial one, evaluation) share both.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+use crate::ops::VarId;
+use crate::plan::VarLayout;
+
+/// Alignment of every buffer.
+pub const ALIGN: usize = 64;
+
+/// One zeroed allocation.
+pub(super) struct Block {
+    at: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: it owns its memory; access goes through `&` and `&mut` as for a `Vec<u8>`.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    pub fn new(len: usize) -> Block {
+        let layout = Self::layout(len);
+        // SAFETY: the layout is not empty.
+        let at = unsafe { alloc_zeroed(layout) };
+        match NonNull::new(at) {
+            Some(at) => Block { at, len },
+            None => handle_alloc_error(layout),
+        }
+    }
+
+    fn layout(len: usize) -> Layout {
+        // More than `isize::MAX` bytes are no allocation on any machine.
+        Layout::from_size_align(len.max(1), ALIGN).unwrap_or(Layout::new::<u8>())
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn pointer(&self) -> *mut u8 {
+        self.at.as_ptr()
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the allocation has `len` bytes, all initialised.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`, and the borrow is unique.
+        unsafe { std::slice::from_raw_parts_mut(self.at.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { dealloc(self.at.as_ptr(), Self::layout(self.len)) }
+    }
+}
+
+/// The bytes of a step's intermediate values, of its inputs and of its results.
+pub struct Arena {
+    pub(super) block: Block,
+}
+
+impl Arena {
+    /// Exactly this many bytes: the largest `arena_bytes` of the plans that share it.
+    pub fn new(bytes: usize) -> Arena {
+        Arena { block: Block::new(bytes) }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.block.len()
+    }
+}
+
+/// The bytes of all variables, zero at first.
+pub struct VarMemory {
+    pub(super) block: Block,
+    offsets: Vec<usize>,
+}
+
+impl VarMemory {
+    pub fn new(layout: &VarLayout) -> VarMemory {
+        VarMemory { block: Block::new(layout.bytes), offsets: layout.offsets.clone() }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.block.len()
+    }
+
+    /// The first `len` bytes of a variable (the caller knows its type); none if it does not exist or lies outside.
+    pub fn read(&self, var: VarId, len: usize) -> Option<&[u8]> {
+        let at = *self.offsets.get(var.0 as usize)?;
+        self.block.bytes().get(at..at.checked_add(len)?)
+    }
+
+    /// As [`read`](VarMemory::read), to write.
+    pub fn write(&mut self, var: VarId, len: usize) -> Option<&mut [u8]> {
+        let at = *self.offsets.get(var.0 as usize)?;
+        self.block.bytes_mut().get_mut(at..at.checked_add(len)?)
+    }
+
+    /// Takes over all variables of another memory of the same layout: to go back to before a step.
+    pub fn copy_from(&mut self, other: &VarMemory) {
+        let len = self.bytes().min(other.bytes());
+        self.block.bytes_mut()[..len].copy_from_slice(&other.block.bytes()[..len]);
+    }
+}
+
+impl Clone for VarMemory {
+    fn clone(&self) -> VarMemory {
+        let mut copy = VarMemory { block: Block::new(self.bytes()), offsets: self.offsets.clone() };
+        copy.copy_from(self);
+        copy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_found_by_their_place() {
+        let layout = VarLayout { offsets: vec![0, 64], bytes: 128 };
+        let mut memory = VarMemory::new(&layout);
+        memory.write(VarId(1), 4).unwrap().copy_from_slice(&[1, 2, 3, 4]);
+        assert_eq!(memory.block.pointer() as usize % ALIGN, 0);
+        assert_eq!(&memory.block.bytes()[64..68], &[1, 2, 3, 4]);
+        assert_eq!(memory.read(VarId(0), 8).unwrap(), &[0; 8]);
+        assert!(memory.read(VarId(1), 65).is_none());
+        assert!(memory.read(VarId(2), 1).is_none());
+        let copy = memory.clone();
+        memory.write(VarId(1), 1).unwrap()[0] = 9;
+        assert_eq!(copy.read(VarId(1), 1).unwrap(), &[1]);
+        memory.copy_from(&copy);
+        assert_eq!(memory.read(VarId(1), 1).unwrap(), &[1]);
+    }
+}

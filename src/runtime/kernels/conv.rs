@@ -1,0 +1,304 @@
+//! Two-dimensional convolution (cross-correlation, as in every deep-learning library) and its gradients: NCHW images, OIHW
+//! weights. All three directions are products whose windows exist only in packed panels ([`super::columns`]) or are read
+//! in place from padded images ([`super::conv_weight`]). Invariant: the same bits for any number of threads.
+
+use super::columns::{Maps, Padding, Windows};
+use super::drive::{PackA, Plan, Shared};
+use super::gemm::{Epilogue, View};
+use super::isa::{Isa, Kernel};
+use super::pack::Operand;
+use crate::runtime::threads::Pool;
+
+/// A convolution's shape. Channels are those of all groups together; both are multiples of `groups`. Pairs are (height,
+/// width); one dimension is height 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2d {
+    /// Images.
+    pub batch: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Groups that channels are cut into; inputs meet only weights of their group.
+    pub groups: usize,
+    /// Size of the input maps.
+    pub in_size: [usize; 2],
+    /// Size of the kernel, at least 1.
+    pub kernel: [usize; 2],
+    /// Distance between windows, at least 1.
+    pub stride: [usize; 2],
+    /// Distance between taps, at least 1.
+    pub dilation: [usize; 2],
+    /// Zeros before the maps.
+    pub pad_low: [usize; 2],
+    /// Zeros after the maps.
+    pub pad_high: [usize; 2],
+}
+
+impl Conv2d {
+    /// Size of the output maps: `(in + pads - dilation * (kernel - 1) - 1) / stride + 1`, 0 where no window fits.
+    pub fn out_size(&self) -> [usize; 2] {
+        [0, 1].map(|i| {
+            let padded = self.in_size[i] + self.pad_low[i] + self.pad_high[i];
+            let window = self.dilation[i] * (self.kernel[i] - 1) + 1;
+            if padded < window { 0 } else { (padded - window) / self.stride[i] + 1 }
+        })
+    }
+
+    /// Taps of a kernel.
+    pub(super) fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// How the input is padded so that every window lies inside.
+    pub(super) fn padding(&self) -> Padding {
+        let out = self.out_size();
+        Padding {
+            source: self.in_size,
+            padded: [0, 1].map(|i| {
+                let window = self.dilation[i] * (self.kernel[i] - 1) + 1;
+                (out[i].max(1) - 1) * self.stride[i] + window
+            }),
+            shift: self.pad_low.map(|pad| pad as isize),
+            spread: [1, 1],
+        }
+    }
+
+    fn windows_forward(&self) -> Windows {
+        Windows {
+            padding: self.padding(),
+            images: self.batch,
+            channels: self.in_channels,
+            groups: self.groups,
+            kernel: self.kernel,
+            stride: self.stride,
+            dilation: self.dilation,
+            out: self.out_size(),
+        }
+    }
+
+    /// The gradient of the input is a convolution of the output's gradient, spread by the stride, with the kernel turned
+    /// around: `dx[h] = Σ dy[p] w[r]` over `p * stride + r * dilation - pad = h`.
+    fn windows_input_grad(&self) -> Windows {
+        let reach = [0, 1].map(|i| self.dilation[i] * (self.kernel[i] - 1));
+        Windows {
+            padding: Padding {
+                source: self.out_size(),
+                padded: [0, 1].map(|i| self.in_size[i] + reach[i]),
+                shift: [0, 1].map(|i| reach[i] as isize - self.pad_low[i] as isize),
+                spread: self.stride,
+            },
+            images: self.batch,
+            channels: self.out_channels,
+            groups: self.groups,
+            kernel: self.kernel,
+            stride: [1, 1],
+            dilation: self.dilation,
+            out: self.in_size,
+        }
+    }
+
+    /// Bytes of scratch that [`Conv2d::forward`] needs with a pool of `threads`.
+    pub fn workspace_forward(&self, threads: usize) -> usize {
+        self.workspace_forward_with(Isa::best(), threads)
+    }
+
+    /// [`Conv2d::workspace_forward`] for [`Conv2d::forward_with`].
+    pub fn workspace_forward_with(&self, isa: Isa, threads: usize) -> usize {
+        product_bytes(isa, &self.windows_forward(), self.out_channels, threads)
+    }
+
+    /// Bytes of scratch that [`Conv2d::input_grad`] needs with a pool of `threads`.
+    pub fn workspace_input_grad(&self, threads: usize) -> usize {
+        self.workspace_input_grad_with(Isa::best(), threads)
+    }
+
+    /// [`Conv2d::workspace_input_grad`] for [`Conv2d::input_grad_with`].
+    pub fn workspace_input_grad_with(&self, isa: Isa, threads: usize) -> usize {
+        product_bytes(isa, &self.windows_input_grad(), self.in_channels, threads)
+    }
+
+    /// y = x ∗ w. The epilogue is called with image, channels and pixels (`p * Q + q`) of each finished tile.
+    ///
+    /// # Safety
+    /// `x` and `w` are readable and `y` is writable as the shape says; `workspace` is aligned to 64 bytes and writable for
+    /// [`Conv2d::workspace_forward`] bytes; the epilogue may run on several threads at once.
+    pub unsafe fn forward(
+        &self,
+        pool: &Pool,
+        x: *const f32,
+        w: *const f32,
+        y: *mut f32,
+        workspace: *mut u8,
+        epilogue: Option<Epilogue>,
+    ) {
+        // SAFETY: promised by the caller.
+        unsafe { self.forward_with(Isa::best(), pool, x, w, y, workspace, epilogue) }
+    }
+
+    /// [`Conv2d::forward`] with a chosen instruction set.
+    ///
+    /// # Safety
+    /// As for [`Conv2d::forward`], with [`Conv2d::workspace_forward_with`] bytes.
+    #[expect(clippy::too_many_arguments, reason = "the operands of one call")]
+    pub unsafe fn forward_with(
+        &self,
+        isa: Isa,
+        pool: &Pool,
+        x: *const f32,
+        w: *const f32,
+        y: *mut f32,
+        workspace: *mut u8,
+        epilogue: Option<Epilogue>,
+    ) {
+        let windows = self.windows_forward();
+        let depth = windows.depth();
+        let view =
+            View { row_stride: depth, col_stride: 1, batch_stride: self.out_channels / self.groups.max(1) * depth };
+        let weights = Operand { at: w, view, columns: depth };
+        // SAFETY: promised by the caller.
+        unsafe { product(isa, pool, &windows, &weights, x, y, self.out_channels, workspace, epilogue) }
+    }
+
+    /// dx: the gradient of the input from the gradient `dy` of the output.
+    ///
+    /// # Safety
+    /// `dy` and `w` are readable and `dx` is writable as the shape says; `workspace` is aligned to 64 bytes and writable
+    /// for [`Conv2d::workspace_input_grad`] bytes.
+    pub unsafe fn input_grad(&self, pool: &Pool, dy: *const f32, w: *const f32, dx: *mut f32, workspace: *mut u8) {
+        // SAFETY: promised by the caller.
+        unsafe { self.input_grad_with(Isa::best(), pool, dy, w, dx, workspace) }
+    }
+
+    /// [`Conv2d::input_grad`] with a chosen instruction set.
+    ///
+    /// # Safety
+    /// As for [`Conv2d::input_grad`], with [`Conv2d::workspace_input_grad_with`] bytes.
+    pub unsafe fn input_grad_with(
+        &self,
+        isa: Isa,
+        pool: &Pool,
+        dy: *const f32,
+        w: *const f32,
+        dx: *mut f32,
+        workspace: *mut u8,
+    ) {
+        let windows = self.windows_input_grad();
+        let weights = Turned {
+            at: w,
+            taps: self.taps(),
+            in_channels: self.in_channels / self.groups.max(1),
+            out_channels: self.out_channels / self.groups.max(1),
+        };
+        // SAFETY: promised by the caller.
+        unsafe { product(isa, pool, &windows, &weights, dy, dx, self.in_channels, workspace, None) }
+    }
+}
+
+/// How the product of a chunk of images is cut up.
+fn plan(isa: Isa, windows: &Windows, channels: usize, images: usize) -> Plan {
+    let groups = windows.groups;
+    Plan::new(isa, groups, channels / groups, windows.column_groups(images), windows.depth(), false)
+}
+
+/// Images of the last chunk.
+fn last_chunk(windows: &Windows) -> usize {
+    windows.images - (windows.images - 1) / windows.chunk() * windows.chunk()
+}
+
+/// Nothing to compute: no images, channels or pixels.
+fn empty(windows: &Windows, channels: usize) -> bool {
+    windows.images == 0 || windows.pixels() == 0 || channels == 0 || windows.groups == 0
+}
+
+fn product_bytes(isa: Isa, windows: &Windows, channels: usize, threads: usize) -> usize {
+    if empty(windows, channels) {
+        return 0;
+    }
+    let floats = |images| plan(isa, windows, channels, images).workspace(threads);
+    let chunk = windows.chunk().min(windows.images);
+    windows.bytes().iter().sum::<usize>() + floats(chunk).max(floats(last_chunk(windows))) * size_of::<f32>()
+}
+
+/// Weights times windows, chunk by chunk of the images.
+///
+/// # Safety
+/// As for [`Conv2d::forward`]; `channels` are those of the result.
+#[expect(clippy::too_many_arguments, reason = "the operands of one call")]
+unsafe fn product<A: PackA>(
+    isa: Isa,
+    pool: &Pool,
+    windows: &Windows,
+    weights: &A,
+    from: *const f32,
+    to: *mut f32,
+    channels: usize,
+    workspace: *mut u8,
+    epilogue: Option<Epilogue>,
+) {
+    if empty(windows, channels) {
+        return;
+    }
+    let [source_y, source_x] = windows.padding.source;
+    // SAFETY: the scratch holds the tables and the padded chunk, then what the plan needs; chunks cut the images.
+    unsafe {
+        let columns = windows.tables(workspace);
+        let scratch = workspace.add(windows.bytes().iter().sum()).cast::<f32>();
+        let mut prepared = None;
+        for first in (0..windows.images).step_by(windows.chunk()) {
+            let images = windows.chunk().min(windows.images - first);
+            let plan = plan(isa, windows, channels, images);
+            if prepared != Some(plan.share()) {
+                plan.prepare(pool, weights, scratch);
+                prepared = Some(plan.share());
+            }
+            columns.load(isa, pool, from.add(first * windows.channels * source_y * source_x), images);
+            let maps = Maps {
+                at: Shared(to.add(first * channels * windows.pixels())),
+                first_image: first,
+                images,
+                unit: windows.unit(),
+                groups_per_unit: windows.groups_per_unit(),
+                pixels: windows.pixels(),
+                channels,
+                group_channels: channels / windows.groups,
+                epilogue,
+            };
+            plan.compute(pool, weights, &columns, &maps, scratch);
+        }
+    }
+}
+
+/// The weights for the gradient of the input: rows are input channels, the depth is output channels and the taps turned
+/// around.
+struct Turned {
+    at: *const f32,
+    taps: usize,
+    /// Channels of a group.
+    in_channels: usize,
+    out_channels: usize,
+}
+
+// SAFETY: only a pointer to memory that nobody writes meanwhile.
+unsafe impl Sync for Turned {}
+
+impl PackA for Turned {
+    #[inline(always)]
+    unsafe fn pack<K: Kernel>(&self, batch: usize, row: usize, rows: usize, k0: usize, depth: usize, to: *mut f32) {
+        let (mut channel, mut tap) = (k0 / self.taps, k0 % self.taps);
+        for k in 0..depth {
+            // SAFETY: the elements read are those the caller names.
+            unsafe {
+                let from = ((batch * self.out_channels + channel) * self.in_channels + row) * self.taps;
+                let from = self.at.add(from + self.taps - 1 - tap);
+                for i in 0..rows {
+                    *to.add(k * rows + i) = *from.add(i * self.taps);
+                }
+            }
+            tap += 1;
+            if tap == self.taps {
+                (channel, tap) = (channel + 1, 0);
+            }
+        }
+    }
+}

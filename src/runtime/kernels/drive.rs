@@ -1,0 +1,333 @@
+//! The driver of every product: operands that can be packed and an output that can be written come in, C = A × B (or
+//! C += A × B) goes out. Invariant: the cutting into pieces depends on the shape only, each element's sum runs through
+//! the depth in order, and [`Output::finished`] is called once for each piece of C, after its last sum.
+//!
+//! A piece is a block of columns and a block of rows. For each block of the depth its part of B is packed into scratch
+//! that fits the second-level cache; strips of A (packed once for all pieces where several share them) stay in the first
+//! level while they meet all panels of B.
+
+use super::isa::{Isa, Kernel, Work, with_kernel};
+use super::tile::{GROUP, MAX_GROUPS, MAX_ROWS, Tile};
+use crate::runtime::threads::{Pool, part};
+use std::ops::Range;
+
+/// Depth of one block: a strip of 14 rows then takes two thirds of a 32 KiB first-level cache.
+const BLOCK_DEPTH: usize = 384;
+/// Floats of a packed block of B: a quarter of a megabyte.
+const BLOCK_FLOATS: usize = 64 << 10;
+/// Multiplications that are worth a piece of their own (about 5 µs).
+const PIECE_WORK: usize = 1 << 18;
+/// Pieces of a large product; enough to balance several threads where some are slower.
+const PIECES: usize = 16;
+/// The most floats of A that are packed at once for all pieces.
+const SHARED_FLOATS: usize = 4 << 20;
+/// Up to so many strips, packing B costs more than it gains.
+const STRIPS_IN_PLACE: usize = 2;
+
+/// The left operand.
+pub(super) trait PackA: Sync {
+    /// `to[k * rows + i]` = element (`row + i`, `k0 + k`). May write up to 16 floats after the last.
+    ///
+    /// # Safety
+    /// `to` is writable for `rows * depth + 16` floats; rows and depth lie inside the operand; `K`'s features are enabled.
+    unsafe fn pack<K: Kernel>(&self, batch: usize, row: usize, rows: usize, k0: usize, depth: usize, to: *mut f32);
+}
+
+/// The right operand, in groups of 16 columns.
+pub(super) trait PackB: Sync {
+    /// `to[k * step + j]` = element (`k0 + k`, `16 * group + j`), zero (or anything finite) after the last column.
+    ///
+    /// # Safety
+    /// `to` is writable; group and depth lie inside the operand; `K`'s features are enabled.
+    unsafe fn pack<K: Kernel>(&self, batch: usize, group: usize, k0: usize, depth: usize, to: *mut f32, step: usize);
+
+    /// Where the rows of these groups lie contiguously in memory, and the distance between rows.
+    fn in_place(&self, _batch: usize, _group: usize, _groups: usize) -> Option<(*const f32, usize)> {
+        None
+    }
+}
+
+/// The result, in groups of 16 columns.
+pub(super) trait Output: Sync {
+    /// Floats between rows.
+    fn stride(&self) -> usize;
+    /// The address of (`row`, `16 * group`) if these groups are whole and contiguous.
+    fn whole(&self, batch: usize, row: usize, group: usize, groups: usize) -> Option<*mut f32>;
+    /// Writes or adds those of 16 sums that belong to C.
+    ///
+    /// # Safety
+    /// 16 floats at `from` are readable; row and group lie inside C; `K`'s features are enabled.
+    unsafe fn put<K: Kernel>(&self, batch: usize, row: usize, group: usize, from: *const f32, accumulate: bool);
+    /// These rows and groups have their final sums.
+    ///
+    /// # Safety
+    /// They do, and no other thread touches them.
+    unsafe fn finished(&self, batch: usize, rows: Range<usize>, groups: Range<usize>);
+}
+
+/// How one product is cut up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    isa: Isa,
+    batch: usize,
+    rows: usize,
+    groups: usize,
+    depth: usize,
+    accumulate: bool,
+    strips: usize,
+    depth_blocks: usize,
+    panels: usize,
+    panel_groups: usize,
+    column_blocks: usize,
+    row_blocks: usize,
+    /// A is packed once before all pieces.
+    share: bool,
+    in_place: bool,
+}
+
+impl Plan {
+    pub fn new(isa: Isa, batch: usize, rows: usize, groups: usize, depth: usize, accumulate: bool) -> Plan {
+        let (tile_rows, panel_groups) = with_kernel!(isa, K => (K::ROWS, K::GROUPS));
+        let strips = rows.div_ceil(tile_rows);
+        let depth_blocks = depth.div_ceil(BLOCK_DEPTH).max(1);
+        let panels = groups.div_ceil(panel_groups);
+        let panel_floats = depth.div_ceil(depth_blocks).max(1) * panel_groups * GROUP;
+        let work = rows.saturating_mul(groups * GROUP).saturating_mul(depth);
+        let wanted = (work.saturating_mul(batch) / PIECE_WORK).clamp(1, PIECES).div_ceil(batch.max(1));
+        let smallest = (BLOCK_FLOATS / panel_floats).max(1);
+        let column_blocks = panels.div_ceil(smallest).max(wanted.min(panels)).max(1);
+        let row_blocks = wanted.div_ceil(column_blocks).min(strips / 4).max(1);
+        let plan = Plan {
+            isa,
+            batch,
+            rows,
+            groups,
+            depth,
+            accumulate,
+            strips,
+            depth_blocks,
+            panels,
+            panel_groups,
+            column_blocks,
+            row_blocks,
+            share: false,
+            in_place: strips <= STRIPS_IN_PLACE,
+        };
+        let share = column_blocks > 1 && plan.shared_floats() <= SHARED_FLOATS;
+        Plan { share, ..plan }
+    }
+
+    /// The deepest block.
+    fn block_depth(&self) -> usize {
+        self.depth.div_ceil(self.depth_blocks)
+    }
+
+    /// Floats of one packed strip of A with what packing may write after it, a whole number of cache lines.
+    fn strip_floats(&self) -> usize {
+        (self.rows.div_ceil(self.strips.max(1)) * self.block_depth() + GROUP).next_multiple_of(16)
+    }
+
+    fn shared_floats(&self) -> usize {
+        self.batch * self.strips * self.depth_blocks * self.strip_floats()
+    }
+
+    /// Floats of scratch of one thread.
+    fn slot_floats(&self) -> usize {
+        let panels = self.panels.div_ceil(self.column_blocks);
+        panels * self.panel_groups * GROUP * self.block_depth() + self.strip_floats() + 64
+    }
+
+    /// Floats of scratch for a pool of `threads`.
+    pub fn workspace(&self, threads: usize) -> usize {
+        let shared = if self.share { self.shared_floats() } else { 0 };
+        shared + threads * self.slot_floats()
+    }
+
+    fn strip(&self, strip: usize) -> Range<usize> {
+        part(self.rows, self.strips, strip)..part(self.rows, self.strips, strip + 1)
+    }
+
+    fn depth_block(&self, block: usize) -> Range<usize> {
+        part(self.depth, self.depth_blocks, block)..part(self.depth, self.depth_blocks, block + 1)
+    }
+
+    fn shared_strip(&self, batch: usize, block: usize, strip: usize) -> usize {
+        ((batch * self.depth_blocks + block) * self.strips + strip) * self.strip_floats()
+    }
+
+    /// Whether A is packed once for all pieces; where it lies then depends on its own shape only.
+    pub fn share(&self) -> bool {
+        self.share
+    }
+
+    /// Packs A for all pieces, if the plan says so.
+    ///
+    /// # Safety
+    /// `scratch` is writable for [`Plan::workspace`] floats and A is readable.
+    pub unsafe fn prepare<A: PackA>(&self, pool: &Pool, a: &A, scratch: *mut f32) {
+        if !self.share {
+            return;
+        }
+        let scratch = Shared(scratch);
+        let strips = self.batch * self.depth_blocks * self.strips;
+        let pieces = (strips * self.strip_floats() / 16_384).clamp(1, PIECES).min(strips);
+        pool.run(pieces, &|piece| {
+            let work = Prepare {
+                plan: self,
+                a,
+                scratch,
+                strips: part(strips, pieces, piece)..part(strips, pieces, piece + 1),
+            };
+            // SAFETY: `Isa` exists only where its features do; strips are distinct parts of the scratch.
+            unsafe { with_kernel!(self.isa, K => K::enter(work)) }
+        });
+    }
+
+    /// Computes the product; [`Plan::prepare`] has run with the same scratch.
+    ///
+    /// # Safety
+    /// The operands are readable and C is writable in the plan's shape; `scratch` as for [`Plan::prepare`].
+    pub unsafe fn compute<A: PackA, B: PackB, C: Output>(&self, pool: &Pool, a: &A, b: &B, c: &C, scratch: *mut f32) {
+        if self.rows == 0 || self.groups == 0 {
+            return;
+        }
+        let scratch = Shared(scratch);
+        pool.run_slots(self.batch * self.column_blocks * self.row_blocks, &|piece, slot| {
+            // SAFETY: `Isa` exists only where its features do; pieces write distinct parts of C and slots are distinct.
+            unsafe { with_kernel!(self.isa, K => K::enter(Piece { plan: self, a, b, c, scratch, piece, slot })) }
+        });
+    }
+}
+
+/// A pointer that threads share; who writes what is settled by the pieces.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<T>(pub *mut T);
+impl<T> Shared<T> {
+    /// The pointer; a method, so that closures capture the whole.
+    #[inline(always)]
+    pub fn get(&self) -> *mut T {
+        self.0
+    }
+}
+
+// SAFETY: only a pointer; its uses are `unsafe` and say why they do not overlap.
+unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Shared<T> {}
+
+struct Prepare<'a, A> {
+    plan: &'a Plan,
+    a: &'a A,
+    scratch: Shared<f32>,
+    strips: Range<usize>,
+}
+
+impl<A: PackA> Work for Prepare<'_, A> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<K: Kernel>(self) {
+        let plan = self.plan;
+        for index in self.strips {
+            let (outer, strip) = (index / plan.strips, index % plan.strips);
+            let (batch, block) = (outer / plan.depth_blocks, outer % plan.depth_blocks);
+            let (rows, depth) = (plan.strip(strip), plan.depth_block(block));
+            // SAFETY: promised by the caller of `prepare`; this strip's place in the scratch is nobody else's.
+            unsafe {
+                let to = self.scratch.0.add(plan.shared_strip(batch, block, strip));
+                self.a.pack::<K>(batch, rows.start, rows.len(), depth.start, depth.len(), to);
+            }
+        }
+    }
+}
+
+struct Piece<'a, A, B, C> {
+    plan: &'a Plan,
+    a: &'a A,
+    b: &'a B,
+    c: &'a C,
+    scratch: Shared<f32>,
+    piece: usize,
+    slot: usize,
+}
+
+impl<A: PackA, B: PackB, C: Output> Work for Piece<'_, A, B, C> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<K: Kernel>(self) {
+        let Piece { plan, a, b, c, scratch, piece, slot } = self;
+        let (outer, row_block) = (piece / plan.row_blocks, piece % plan.row_blocks);
+        let (batch, column_block) = (outer / plan.column_blocks, outer % plan.column_blocks);
+        let first = part(plan.panels, plan.column_blocks, column_block);
+        let panels = first..part(plan.panels, plan.column_blocks, column_block + 1);
+        let strips = part(plan.strips, plan.row_blocks, row_block)..part(plan.strips, plan.row_blocks, row_block + 1);
+        let groups_of = |panel: usize| (plan.groups - panel * K::GROUPS).min(K::GROUPS);
+        // SAFETY: all offsets follow the layout that `Plan::workspace` measures: the shared strips of A, then for each
+        // slot the panels of B and one strip. Operand and result accesses stay within the plan's shape.
+        unsafe {
+            let shared = if plan.share { plan.shared_floats() } else { 0 };
+            let packed = scratch.0.add(shared + slot * plan.slot_floats());
+            let own_strip = packed.add(panels.len() * K::GROUPS * GROUP * plan.block_depth());
+            for block in 0..plan.depth_blocks {
+                let depth = plan.depth_block(block);
+                let accumulate = plan.accumulate || block > 0;
+                let panel_at = |panel: usize| packed.add((panel - first) * K::GROUPS * GROUP * plan.block_depth());
+                let in_place = |panel: usize| {
+                    if plan.in_place { b.in_place(batch, panel * K::GROUPS, groups_of(panel)) } else { None }
+                };
+                for panel in panels.clone() {
+                    if in_place(panel).is_none() {
+                        let groups = groups_of(panel);
+                        for g in 0..groups {
+                            let to = panel_at(panel).add(g * GROUP);
+                            b.pack::<K>(batch, panel * K::GROUPS + g, depth.start, depth.len(), to, groups * GROUP);
+                        }
+                    }
+                }
+                for strip in strips.clone() {
+                    let rows = plan.strip(strip);
+                    let left = if plan.share {
+                        scratch.0.add(plan.shared_strip(batch, block, strip))
+                    } else {
+                        a.pack::<K>(batch, rows.start, rows.len(), depth.start, depth.len(), own_strip);
+                        own_strip
+                    };
+                    for panel in panels.clone() {
+                        let groups = groups_of(panel);
+                        let (right, step) = match in_place(panel) {
+                            Some((at, step)) => (at.wrapping_add(depth.start * step), step),
+                            None => (panel_at(panel).cast_const(), groups * GROUP),
+                        };
+                        let tile = |c, c_stride, accumulate| {
+                            let (depth, a, b, b_step) = (depth.len(), left, right, step);
+                            K::tile(rows.len(), groups, &Tile { depth, a, b, b_step, c, c_stride, accumulate });
+                        };
+                        match c.whole(batch, rows.start, panel * K::GROUPS, groups) {
+                            Some(at) => tile(at, c.stride(), accumulate),
+                            None => {
+                                let mut sums = Sums([0.0; MAX_ROWS * MAX_GROUPS * GROUP]);
+                                let sums = sums.0.as_mut_ptr();
+                                tile(sums, groups * GROUP, false);
+                                for i in 0..rows.len() {
+                                    for g in 0..groups {
+                                        let from = sums.add((i * groups + g) * GROUP);
+                                        c.put::<K>(batch, rows.start + i, panel * K::GROUPS + g, from, accumulate);
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    if block + 1 == plan.depth_blocks {
+                        let last = (panels.end * K::GROUPS).min(plan.groups);
+                        c.finished(batch, rows, first * K::GROUPS..last);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of a tile that cannot go straight to C.
+#[repr(align(64))]
+struct Sums([f32; MAX_ROWS * MAX_GROUPS * GROUP]);

@@ -1,0 +1,25 @@
+//! Matrix product and convolution on the CPU. Raw pointers and shapes come in, finished tensors go out; scratch memory is
+//! the caller's, so nothing allocates. Invariant: every element of a result is summed in an order that depends on the
+//! shapes and on the instruction set only, never on the number of threads.
+//!
+//! One driver ([`drive`]) cuts every product into column blocks that fit the second-level cache, packs both operands
+//! through the traits [`drive::PackA`] and [`drive::PackB`] and calls a microkernel ([`isa`], [`tile`]) whose
+//! accumulators stay in registers. Views with any strides and the windows of a convolution differ only in how they
+//! pack.
+
+mod columns;
+pub mod conv;
+mod conv_weight;
+mod drive;
+pub mod gemm;
+mod gemv;
+mod isa;
+mod pack;
+mod tile;
+#[cfg(target_arch = "aarch64")]
+mod vector_arm;
+mod vector_portable;
+#[cfg(target_arch = "x86_64")]
+mod vector_x86;
+
+pub use isa::Isa;

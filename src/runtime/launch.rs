@@ -1,0 +1,395 @@
+//! One launch of a plan, prepared. In: the launch, the places of all buffers, the machine code. Out: a [`Task`], which runs
+//! over the pointers of [`Arguments`] without looking anything up.
+
+use super::cost;
+use super::executable::{Place, Region, entries, internal};
+use super::kernels::conv::Conv2d;
+use super::kernels::gemm::{Epilogue, Matmul, View, matmul_f64};
+use super::threads::{Pool, part};
+use crate::codegen::cpu::{Code, Entry, RangeFn, TileFn, outer_loop};
+use crate::codegen::loops::{Access, Kernel, LoopKind, verify};
+use crate::diag::{Diagnostic, codes};
+use crate::ops::DType;
+use crate::plan::{BufferId, ConvPass, EpilogueWork, Launch, Operand, Plan, Schedule, Work};
+
+/// A kernel that takes less runs on the calling thread, in nanoseconds.
+const WORTH_THREADS: f64 = 8_000.0;
+/// A piece takes at least this long, in nanoseconds.
+const PIECE: f64 = 2_500.0;
+/// Pieces a thread: more than one, so that a thread that was late does less.
+const PIECES_A_THREAD: usize = 4;
+/// Iterations of a vector loop are cut at multiples of this: no two pieces write to one cache line.
+const VECTOR_UNIT: usize = 64;
+
+/// Index of a pointer in [`Arguments`].
+type Slot = usize;
+
+/// All pointers of all launches, one after the other.
+pub(super) struct Arguments {
+    places: Vec<Place>,
+    pointers: Vec<*mut u8>,
+    /// Where the regions begin for the present pointers.
+    bases: [*mut u8; 4],
+}
+
+impl Arguments {
+    /// Makes the pointers those into regions that begin here: variables, arena, constants, scratch.
+    pub fn bind(&mut self, bases: [*mut u8; 4]) {
+        if self.bases == bases {
+            return;
+        }
+        for (pointer, place) in self.pointers.iter_mut().zip(&self.places) {
+            let base = match place.region {
+                Region::Variables => bases[0],
+                Region::Arena => bases[1],
+                Region::Constants => bases[2],
+                Region::Scratch => bases[3],
+            };
+            *pointer = base.wrapping_add(place.offset);
+        }
+        self.bases = bases;
+    }
+
+    fn at(&self, slot: Slot) -> *mut u8 {
+        self.pointers[slot]
+    }
+
+    /// The pointers from a slot on, as code expects them.
+    fn from(&self, slot: Slot) -> *const *mut u8 {
+        self.pointers[slot..].as_ptr()
+    }
+}
+
+/// Tile code and its arguments.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    function: TileFn,
+    args: Slot,
+}
+
+pub(super) enum Task {
+    Range {
+        function: RangeFn,
+        args: Slot,
+        extent: usize,
+        unit: usize,
+        pieces: usize,
+    },
+    Matmul {
+        shape: Matmul,
+        a: Slot,
+        b: Slot,
+        c: Slot,
+        scratch: Slot,
+        tile: Option<Tile>,
+    },
+    /// In double precision, by plain loops.
+    Matmul64 {
+        shape: Matmul,
+        a: Slot,
+        b: Slot,
+        c: Slot,
+        tile: Option<Tile>,
+    },
+    Conv {
+        pass: ConvPass,
+        shape: Conv2d,
+        inputs: [Slot; 2],
+        output: Slot,
+        scratch: Slot,
+        tile: Option<Tile>,
+    },
+}
+
+/// Pointers that pieces share.
+#[derive(Clone, Copy)]
+struct Shared(*const *mut u8);
+
+// SAFETY: pieces of one launch write to distinct elements, and to nothing that another reads.
+unsafe impl Sync for Shared {}
+
+impl Task {
+    /// # Safety
+    /// The arguments are bound to memory as large as the plan says, which nobody else uses meanwhile, and the code lives.
+    pub unsafe fn run(&self, arguments: &Arguments, pool: &Pool) {
+        let epilogue =
+            |tile: &Option<Tile>| tile.map(|t| Epilogue { function: t.function, args: arguments.from(t.args) });
+        // SAFETY: promised by the caller; the kernels passed the verifier, and sizes were checked when loading.
+        unsafe {
+            match self {
+                Task::Range { function, args, extent, pieces: 1, .. } => function(arguments.from(*args), 0, *extent),
+                Task::Range { function, args, extent, unit, pieces } => {
+                    let (function, args) = (*function, Shared(arguments.from(*args)));
+                    let units = extent.div_ceil(*unit);
+                    pool.run(*pieces, &|piece| {
+                        let args = &args;
+                        let begin = part(units, *pieces, piece) * unit;
+                        let end = (part(units, *pieces, piece + 1) * unit).min(*extent);
+                        function(args.0, begin, end)
+                    });
+                }
+                Task::Matmul { shape, a, b, c, scratch, tile } => shape.run(
+                    pool,
+                    arguments.at(*a).cast(),
+                    arguments.at(*b).cast(),
+                    arguments.at(*c).cast(),
+                    arguments.at(*scratch),
+                    epilogue(tile),
+                ),
+                Task::Matmul64 { shape, a, b, c, tile } => {
+                    matmul_f64(shape, pool, arguments.at(*a).cast(), arguments.at(*b).cast(), arguments.at(*c).cast());
+                    if let Some(tile) = tile {
+                        for batch in 0..shape.batch {
+                            (tile.function)(arguments.from(tile.args), batch, 0, shape.m, 0, shape.n);
+                        }
+                    }
+                }
+                Task::Conv { pass, shape, inputs, output, scratch, tile } => {
+                    let [x, y] = inputs.map(|i| arguments.at(i).cast::<f32>().cast_const());
+                    let (out, scratch) = (arguments.at(*output).cast(), arguments.at(*scratch));
+                    match pass {
+                        ConvPass::Forward => shape.forward(pool, x, y, out, scratch, epilogue(tile)),
+                        ConvPass::InputGrad => shape.input_grad(pool, x, y, out, scratch),
+                        ConvPass::WeightGrad => shape.weight_grad(pool, x, y, out, scratch),
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn pieces(&self) -> Option<usize> {
+        match self {
+            Task::Range { pieces, .. } => Some(*pieces),
+            _ => None,
+        }
+    }
+}
+
+/// The machine code that a schedule needs: each kernel with each entry once, in order.
+pub(super) fn requests(schedule: &Schedule) -> Result<Vec<(usize, Entry)>, Box<Diagnostic>> {
+    let mut list: Vec<_> = schedule.launches.iter().flat_map(|l| entries(&l.work)).collect();
+    list.sort();
+    list.dedup();
+    for &(kernel, _) in &list {
+        let kernel = schedule.kernels.get(kernel).ok_or_else(|| internal(format!("there is no kernel {kernel}")))?;
+        verify(kernel).map_err(internal)?;
+    }
+    Ok(list)
+}
+
+/// The buffers that a launch writes.
+pub(super) fn written(schedule: &Schedule, work: &Work) -> Vec<BufferId> {
+    let by_kernel = |kernel: usize, args: &[BufferId]| -> Vec<BufferId> {
+        let decls = schedule.kernels.get(kernel).map_or(&[][..], |k| &k.buffers);
+        args.iter().zip(decls).filter(|(_, d)| d.access != Access::Read).map(|(a, _)| *a).collect()
+    };
+    let (output, epilogue) = match work {
+        Work::Loops { kernel, args } => return by_kernel(*kernel, args),
+        Work::Matmul { c, epilogue, .. } => (*c, epilogue),
+        Work::Conv { output, epilogue, .. } => (*output, epilogue),
+    };
+    let mut list = vec![output];
+    if let Some(e) = epilogue {
+        list.extend(by_kernel(e.kernel, &e.args).into_iter().filter(|b| *b != output));
+    }
+    list
+}
+
+/// Makes tasks, and collects their arguments.
+pub(super) struct Maker<'a> {
+    plan: &'a Plan,
+    places: &'a [Place],
+    requests: &'a [(usize, Entry)],
+    code: &'a Code,
+    threads: usize,
+    arguments: Vec<Place>,
+    /// Bytes of scratch memory, which launches use one after the other.
+    scratch: usize,
+}
+
+impl<'a> Maker<'a> {
+    pub fn new(
+        plan: &'a Plan,
+        places: &'a [Place],
+        requests: &'a [(usize, Entry)],
+        code: &'a Code,
+        threads: usize,
+    ) -> Maker<'a> {
+        Maker { plan, places, requests, code, threads, arguments: Vec::new(), scratch: 0 }
+    }
+
+    pub fn finish(self) -> (Arguments, usize) {
+        let pointers = vec![std::ptr::null_mut(); self.arguments.len()];
+        (Arguments { places: self.arguments, pointers, bases: [std::ptr::null_mut(); 4] }, self.scratch)
+    }
+
+    pub fn task(&mut self, launch: &Launch) -> Result<Task, Box<Diagnostic>> {
+        match &launch.work {
+            Work::Loops { kernel, args } => {
+                let slot = self.kernel_args(*kernel, args)?;
+                let number = self.request(*kernel, Entry::Range)?;
+                let function = self.code.range(number).ok_or_else(|| internal("a kernel was not compiled"))?;
+                let (extent, unit, pieces) = self.split(&self.plan.schedule.kernels[*kernel]);
+                Ok(Task::Range { function, args: slot, extent, unit, pieces })
+            }
+            Work::Matmul { dtype, batch, m, n, k, a, b, c, epilogue, workspace } => {
+                let shape = Matmul {
+                    batch: *batch,
+                    m: *m,
+                    n: *n,
+                    k: *k,
+                    a: view(a)?,
+                    b: view(b)?,
+                    c_row_stride: *n,
+                    c_batch_stride: m * n,
+                    accumulate: false,
+                };
+                let a = self.operand(a, *dtype, [*batch, *m, *k])?;
+                let b = self.operand(b, *dtype, [*batch, *k, *n])?;
+                let c = self.tensor(*c, *dtype, batch * m * n)?;
+                let tile = self.tile(epilogue)?;
+                match dtype {
+                    DType::F32 => {
+                        let scratch = self.workspace(*workspace, shape.workspace(self.threads))?;
+                        Ok(Task::Matmul { shape, a, b, c, scratch, tile })
+                    }
+                    DType::F64 => Ok(Task::Matmul64 { shape, a, b, c, tile }),
+                    _ => Err(unsupported(format!("a matrix product of {dtype}"))),
+                }
+            }
+            Work::Conv { pass, shape, inputs, output, epilogue, workspace } => {
+                let conv = conv(shape)?;
+                if *pass != ConvPass::Forward && epilogue.is_some() {
+                    return Err(internal("an epilogue of a convolution's gradient"));
+                }
+                let out = conv.out_size();
+                let x = conv.batch * conv.in_channels * conv.in_size[0] * conv.in_size[1];
+                let y = conv.batch * conv.out_channels * out[0] * out[1];
+                let w = conv.out_channels * (conv.in_channels / conv.groups) * conv.kernel[0] * conv.kernel[1];
+                let (lens, len, need) = match pass {
+                    ConvPass::Forward => ([x, w], y, conv.workspace_forward(self.threads)),
+                    ConvPass::InputGrad => ([y, w], x, conv.workspace_input_grad(self.threads)),
+                    ConvPass::WeightGrad => ([x, y], w, conv.workspace_weight_grad(self.threads)),
+                };
+                let inputs =
+                    [self.tensor(inputs[0], DType::F32, lens[0])?, self.tensor(inputs[1], DType::F32, lens[1])?];
+                let output = self.tensor(*output, DType::F32, len)?;
+                let tile = self.tile(epilogue)?;
+                let scratch = self.workspace(*workspace, need)?;
+                Ok(Task::Conv { pass: *pass, shape: conv, inputs, output, scratch, tile })
+            }
+        }
+    }
+
+    fn request(&self, kernel: usize, entry: Entry) -> Result<usize, Box<Diagnostic>> {
+        self.requests.binary_search(&(kernel, entry)).map_err(|_| internal("a kernel was not compiled"))
+    }
+
+    /// How the kernel's outermost loop is cut: its extent, the unit of cuts, the number of pieces.
+    fn split(&self, kernel: &Kernel) -> (usize, usize, usize) {
+        let Some((extent, kind)) = outer_loop(kernel) else { return (1, 1, 1) };
+        let unit = if kind == LoopKind::Vector { VECTOR_UNIT } else { 1 };
+        let time = cost::nanoseconds(kernel);
+        if self.threads == 1 || time < WORTH_THREADS {
+            return (extent, unit, 1);
+        }
+        let pieces = ((time / PIECE) as usize).min(PIECES_A_THREAD * self.threads).min(extent.div_ceil(unit));
+        (extent, unit, pieces.max(1))
+    }
+
+    fn slot(&mut self, place: Place) -> Slot {
+        self.arguments.push(place);
+        self.arguments.len() - 1
+    }
+
+    /// A pointer for each of the kernel's buffers.
+    fn kernel_args(&mut self, kernel: usize, args: &[BufferId]) -> Result<Slot, Box<Diagnostic>> {
+        let plan = self.plan;
+        let kernel = &plan.schedule.kernels[kernel];
+        if kernel.buffers.len() != args.len() {
+            return Err(internal(format!("{} arguments for {}", args.len(), kernel.name)));
+        }
+        let first = self.arguments.len();
+        for (decl, arg) in kernel.buffers.iter().zip(args) {
+            self.tensor(*arg, decl.dtype, decl.len)?;
+        }
+        Ok(first)
+    }
+
+    /// The pointer to a buffer with this many elements or more.
+    fn tensor(&mut self, id: BufferId, dtype: DType, len: usize) -> Result<Slot, Box<Diagnostic>> {
+        let buffer = self.plan.schedule.buffers.get(id.0 as usize);
+        match buffer {
+            Some(b) if b.dtype == dtype && b.len >= len => Ok(self.slot(self.places[id.0 as usize])),
+            Some(b) => Err(internal(format!("buffer {} is {}[{}], not {dtype}[{len}]", id.0, b.dtype, b.len))),
+            None => Err(internal(format!("there is no buffer {}", id.0))),
+        }
+    }
+
+    /// The pointer to the first element of a view of these sizes.
+    fn operand(&mut self, operand: &Operand, dtype: DType, sizes: [usize; 3]) -> Result<Slot, Box<Diagnostic>> {
+        let last: usize = sizes.iter().zip(&operand.strides).map(|(n, s)| n.saturating_sub(1) * *s as usize).sum();
+        let slot = self.tensor(operand.buffer, dtype, operand.offset + last + 1)?;
+        self.arguments[slot].offset += operand.offset * dtype.bytes();
+        Ok(slot)
+    }
+
+    /// The plan's workspace if it is large enough, else the executable's own scratch memory.
+    fn workspace(&mut self, id: Option<BufferId>, bytes: usize) -> Result<Slot, Box<Diagnostic>> {
+        if let Some(id) = id {
+            let buffer = self.plan.schedule.buffers.get(id.0 as usize);
+            let buffer = buffer.ok_or_else(|| internal(format!("there is no buffer {}", id.0)))?;
+            if buffer.bytes() >= bytes {
+                return Ok(self.slot(self.places[id.0 as usize]));
+            }
+        }
+        self.scratch = self.scratch.max(bytes);
+        Ok(self.slot(Place { region: Region::Scratch, offset: 0 }))
+    }
+
+    fn tile(&mut self, epilogue: &Option<EpilogueWork>) -> Result<Option<Tile>, Box<Diagnostic>> {
+        let Some(epilogue) = epilogue else { return Ok(None) };
+        let args = self.kernel_args(epilogue.kernel, &epilogue.args)?;
+        let number = self.request(epilogue.kernel, Entry::Tile)?;
+        let function = self.code.tile(number).ok_or_else(|| internal("an epilogue was not compiled"))?;
+        Ok(Some(Tile { function, args }))
+    }
+}
+
+fn unsupported(what: String) -> Box<Diagnostic> {
+    Box::new(Diagnostic::placeless(codes::TARGET, "an operation has no code for the CPU yet").note(what))
+}
+
+fn view(operand: &Operand) -> Result<View, Box<Diagnostic>> {
+    let stride = |i: usize| operand.strides.get(i).and_then(|s| usize::try_from(*s).ok());
+    match (operand.strides.len(), stride(0), stride(1), stride(2)) {
+        (3, Some(batch_stride), Some(row_stride), Some(col_stride)) => {
+            Ok(View { row_stride, col_stride, batch_stride })
+        }
+        _ => Err(internal(format!("a matrix with strides {:?}", operand.strides))),
+    }
+}
+
+fn conv(shape: &crate::plan::ConvShape) -> Result<Conv2d, Box<Diagnostic>> {
+    let w = &shape.window;
+    let pair = |list: &[usize]| <[usize; 2]>::try_from(list).ok();
+    let pairs = (pair(&w.kernel), pair(&w.stride), pair(&w.dilation), pair(&w.pad_low), pair(&w.pad_high));
+    let (Some(kernel), Some(stride), Some(dilation), Some(pad_low), Some(pad_high)) = pairs else {
+        return Err(internal("a convolution that is not over two axes"));
+    };
+    if shape.groups == 0 || [kernel, stride, dilation].iter().flatten().any(|n| *n == 0) {
+        return Err(internal("a convolution with a size of zero"));
+    }
+    Ok(Conv2d {
+        batch: shape.batch,
+        in_channels: shape.in_channels,
+        out_channels: shape.out_channels,
+        groups: shape.groups,
+        in_size: shape.size,
+        kernel,
+        stride,
+        dilation,
+        pad_low,
+        pad_high,
+    })
+}
