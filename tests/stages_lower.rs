@@ -2,7 +2,7 @@
 //! lowered, planned and executed by the reference executor, and compared with a direct evaluation in `f64`.
 
 use nnc::codegen::loops::{self, BufferData, scalar};
-use nnc::graph::{Graph, NodeId, Origin, Output, OutputKind, TensorType};
+use nnc::graph::{Builder, Graph, NodeId, Origin, Output, OutputKind, TensorType};
 use nnc::ops::*;
 use nnc::plan::{self, BufferKind, Work};
 use nnc::source::{FileId, Span};
@@ -432,7 +432,7 @@ fn evaluate(test: &Test) -> Vec<Vec<f64>> {
                 looks(window, shape, dims(0), |o, x| out[x] += from(0)[o]);
                 out
             }
-            Op::Gradient => unreachable!("gradients are expanded before"),
+            Op::Size { .. } | Op::Gradient => unreachable!("gone before"),
         };
         all.push(value);
     }
@@ -764,6 +764,114 @@ fn variables_that_swap_and_are_read_later() {
     t.value(c);
     t.value(c);
     t.check();
+}
+
+/// A training step of a small convolutional network: two convolutions, two dense layers, cross-entropy, Adam.
+fn conv_net(t: &mut Test, batch: usize, side: usize, channels: [usize; 2], hidden: usize) {
+    let x = t.field(&[batch, 1, side, side]);
+    let labels = t.indices(&[batch], 10);
+    let mut params = Vec::new();
+    let param = |t: &mut Test, params: &mut Vec<NodeId>, shape: &[usize]| {
+        let p = t.var(shape);
+        t.vars.last_mut().unwrap().iter_mut().for_each(|v| *v *= 0.25);
+        params.push(p);
+        p
+    };
+    let mut h = x;
+    for out in channels {
+        let shape = t.shape(h);
+        let w = param(t, &mut params, &[out, shape[1], 3, 3]);
+        let b = param(t, &mut params, &[out]);
+        let g = Builder::new(&mut t.graph, ORIGIN);
+        let full = [batch, out, shape[2], shape[3]];
+        let y = g.op(Op::Conv { window: window(&[3, 3], 1, 1, 1, 1), groups: 1 }, &[h, w]);
+        let y = g.add(y, g.broadcast(b, &full, &[1]));
+        let y = g.binary(Binary::Max, y, g.full_like(y, 0.0));
+        h = g.op(Op::MaxPool { window: window(&[2, 2], 2, 1, 0, 0) }, &[y]);
+    }
+    let features = t.shape(h)[1..].iter().product();
+    h = Builder::new(&mut t.graph, ORIGIN).reshape(h, &[batch, features]);
+    for (i, out) in [hidden, 10].into_iter().enumerate() {
+        let from = t.shape(h)[1];
+        let w = param(t, &mut params, &[out, from]);
+        let b = param(t, &mut params, &[out]);
+        let g = Builder::new(&mut t.graph, ORIGIN);
+        let y = g.matmul(h, g.swap_last(w));
+        let y = g.add(y, g.broadcast(b, &[batch, out], &[1]));
+        h = if i == 0 { g.binary(Binary::Max, y, g.full_like(y, 0.0)) } else { y };
+    }
+    let g = Builder::new(&mut t.graph, ORIGIN);
+    let m = g.broadcast(g.reduce(Reduce::Max, h, &[1]), &[batch, 10], &[0]);
+    let d = g.sub(h, m);
+    let lse = g.unary(Unary::Log, g.sum(g.unary(Unary::Exp, d), &[1]));
+    let logp = g.sub(d, g.broadcast(lse, &[batch, 10], &[0]));
+    let picked = g.op(Op::Pick { axis: 1 }, &[logp, labels]);
+    let loss = g.neg(g.scale(g.sum(picked, &[0]), 1.0 / batch as f64));
+    let best = g.op(Op::ArgReduce { max: true, axis: 1 }, &[h]);
+    let hits = g.cast(g.compare(Compare::Eq, best, labels), DType::F32);
+    let accuracy = g.scale(g.sum(hits, &[0]), 1.0 / batch as f64);
+    let gradients: Vec<NodeId> = params.iter().map(|&p| g.op(Op::Gradient, &[loss, p])).collect();
+    let clock = g.op(Op::Clock(Clock::Step), &[]);
+    let count = g.shift(clock, 1.0);
+    let correction =
+        |beta: f64| g.sub(g.constant(1.0, DType::F32), g.binary(Binary::Pow, g.constant(beta, DType::F32), count));
+    let (c1, c2) = (correction(0.9), correction(0.999));
+    drop(g);
+    let mut news = Vec::new();
+    for (&p, &grad) in params.iter().zip(&gradients) {
+        let shape = t.shape(p);
+        let (m, v) = (t.var(&shape), t.var(&shape));
+        t.vars.last_mut().unwrap().iter_mut().for_each(|v| *v = v.abs());
+        let g = Builder::new(&mut t.graph, ORIGIN);
+        let m1 = g.add(g.scale(m, 0.9), g.scale(grad, 0.1));
+        let v1 = g.add(g.scale(v, 0.999), g.scale(g.mul(grad, grad), 0.001));
+        let mh = g.div(m1, g.broadcast(c1, &shape, &[]));
+        let vh = g.div(v1, g.broadcast(c2, &shape, &[]));
+        let step = g.div(mh, g.shift(g.unary(Unary::Sqrt, vh), 1e-2));
+        news.push([g.sub(p, g.scale(step, 1e-3)), m1, v1]);
+        drop(g);
+    }
+    t.value(loss);
+    t.value(accuracy);
+    let count = params.len() as u32;
+    for (i, new) in news.iter().enumerate() {
+        let i = i as u32;
+        t.update(i, new[0]);
+        t.update(count + 2 * i, new[1]);
+        t.update(count + 2 * i + 1, new[2]);
+    }
+    let graph = std::mem::take(&mut t.graph);
+    t.graph = nnc::opt::optimise(nnc::autodiff::differentiate(graph).unwrap());
+}
+
+#[test]
+fn conv_net_step() {
+    let mut t = Test::new(40);
+    conv_net(&mut t, 3, 8, [4, 6], 16);
+    t.check();
+}
+
+#[test]
+fn conv_net_step_has_few_kernels() {
+    let mut t = Test::new(41);
+    conv_net(&mut t, 64, 28, [32, 64], 128);
+    let schedule = plan::lower(&t.graph).unwrap();
+    schedule.kernels.iter().for_each(|k| loops::verify(k).unwrap());
+    if std::env::var_os("NNC_SHOW").is_some() {
+        println!("{}", dump(&t.graph, &schedule));
+    }
+    let types: Vec<_> = t.vars.iter().map(|v| TensorType::new(DType::F32, vec![v.len()])).collect();
+    let plan = plan::plan(schedule, &plan::var_layout(&types), &plan::NoWorkspace);
+    plan::verify(&plan).unwrap();
+    assert!(plan.arena_bytes as f64 <= plan.lower_bound as f64 * 1.05, "{} of {}", plan.arena_bytes, plan.lower_bound);
+    println!(
+        "{} kernels, {} launches, arena {} bound {}",
+        plan.schedule.kernels.len(),
+        plan.schedule.launches.len(),
+        plan.arena_bytes,
+        plan.lower_bound
+    );
+    assert!(plan.schedule.kernels.len() < 40, "{} kernels", plan.schedule.kernels.len());
 }
 
 /// A random graph of small tensors.

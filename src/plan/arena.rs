@@ -2,7 +2,7 @@
 //! the same time overlap, and the arena is about as small as it can be.
 
 use super::lower::{Pending, can_merge, replace};
-use super::{Buffer, BufferId, BufferKind, ConvPass, ConvShape, Plan, Schedule, VarLayout, Work};
+use super::{Buffer, BufferId, BufferKind, Plan, Schedule, VarLayout, Work};
 use crate::codegen::loops::{Access, Kernel};
 use crate::graph::TensorType;
 use crate::ops::DType;
@@ -11,21 +11,16 @@ use std::collections::HashMap;
 /// Offsets are multiples of this many bytes.
 pub const ALIGN: usize = 64;
 
-/// Bytes of scratch memory that runtime kernels need.
+/// Bytes of scratch memory that a runtime kernel needs.
 pub trait WorkspaceSizes {
-    fn matmul(&self, dtype: DType, batch: usize, m: usize, n: usize, k: usize) -> usize;
-    fn conv(&self, pass: ConvPass, shape: &ConvShape) -> usize;
+    fn bytes(&self, work: &Work) -> usize;
 }
 
 /// For kernels that bring their own scratch memory.
 pub struct NoWorkspace;
 
 impl WorkspaceSizes for NoWorkspace {
-    fn matmul(&self, _: DType, _: usize, _: usize, _: usize, _: usize) -> usize {
-        0
-    }
-
-    fn conv(&self, _: ConvPass, _: &ConvShape) -> usize {
+    fn bytes(&self, _: &Work) -> usize {
         0
     }
 }
@@ -73,12 +68,10 @@ fn lives((first, last): (usize, usize), at: usize) -> bool {
 
 fn add_workspaces(schedule: &mut Schedule, sizes: &dyn WorkspaceSizes) {
     for launch in &mut schedule.launches {
-        let (bytes, slot) = match &mut launch.work {
+        let bytes = sizes.bytes(&launch.work);
+        let slot = match &mut launch.work {
             Work::Loops { .. } => continue,
-            Work::Matmul { dtype, batch, m, n, k, workspace, .. } => {
-                (sizes.matmul(*dtype, *batch, *m, *n, *k), workspace)
-            }
-            Work::Conv { pass, shape, workspace, .. } => (sizes.conv(*pass, shape), workspace),
+            Work::Matmul { workspace, .. } | Work::Conv { workspace, .. } => workspace,
         };
         if bytes > 0 && slot.is_none() {
             let (kind, dtype) = (BufferKind::Workspace, DType::U8);
