@@ -8,7 +8,7 @@
 use super::drive::{Output, PackB, Shared};
 use super::gemm::Epilogue;
 use super::isa::{Isa, Kernel, Work, with_kernel};
-use super::tile::GROUP;
+use super::tile::{GROUP, MAX_GROUPS, Tile};
 use crate::runtime::threads::{Pool, part};
 use std::ops::Range;
 
@@ -59,6 +59,18 @@ pub(super) struct Runs {
     pub length: usize,
     /// The first tap's place in its run.
     pub first: usize,
+}
+
+/// A tile whose right operand is gathered on the way.
+pub(super) struct WindowTile<'a> {
+    /// At most two windows each.
+    pub gathers: [&'a Gather; MAX_GROUPS],
+    /// What the tables of each group and the taps are relative to.
+    pub bases: [*const f32; MAX_GROUPS],
+    pub taps: &'a [u32],
+    pub runs: Runs,
+    /// Its right operand is not used.
+    pub tile: Tile,
 }
 
 /// How planes of a source are copied into larger planes of zeros: element (y, x) goes to
@@ -299,16 +311,51 @@ impl Columns<'_> {
     }
 }
 
+impl Columns<'_> {
+    /// The table of a group, and what it is relative to.
+    #[inline(always)]
+    fn place(&self, batch: usize, group: usize) -> (&Gather, *const f32) {
+        let (unit, group) = (group / self.gathers.len(), group % self.gathers.len());
+        let base = self.padded.get().wrapping_add(unit * self.unit_floats + batch * self.group_floats);
+        (&self.gathers[group], base)
+    }
+
+    #[inline(always)]
+    fn runs(&self, k0: usize) -> Runs {
+        Runs { length: self.run, first: k0 % self.run }
+    }
+}
+
 impl PackB for Columns<'_> {
     #[inline(always)]
     unsafe fn pack<K: Kernel>(&self, batch: usize, group: usize, k0: usize, depth: usize, to: *mut f32, step: usize) {
-        let (unit, group) = (group / self.gathers.len(), group % self.gathers.len());
+        let (gather, base) = self.place(batch, group);
         // SAFETY: all windows of the table are inside the padded chunk and its slack; groups and depth are the plan's.
+        unsafe { K::gather(gather, base, self.taps.get_unchecked(k0..k0 + depth), &self.runs(k0), to, step) }
+    }
+
+    #[inline(always)]
+    fn fuses(&self, group: usize, groups: usize) -> bool {
+        (group..group + groups).all(|group| self.gathers[group % self.gathers.len()].count <= 2)
+    }
+
+    // Out of line, where it does not disturb the loops over packed panels.
+    #[inline(never)]
+    unsafe fn fused<K: Kernel>(
+        &self,
+        batch: usize,
+        groups: Range<usize>,
+        depth: Range<usize>,
+        rows: usize,
+        tile: Tile,
+    ) {
+        let ((first, base), (second, next)) = (self.place(batch, groups.start), self.place(batch, groups.end - 1));
+        let runs = self.runs(depth.start);
+        // SAFETY: as for `pack`; the tile is the caller's.
         unsafe {
-            let base = self.padded.get().add(unit * self.unit_floats + batch * self.group_floats);
-            let runs = Runs { length: self.run, first: k0 % self.run };
-            let taps = self.taps.get_unchecked(k0..k0 + depth);
-            K::gather(self.gathers.get_unchecked(group), base, taps, &runs, to, step);
+            let taps = self.taps.get_unchecked(depth);
+            let tile = WindowTile { gathers: [first, second], bases: [base, next], taps, runs, tile };
+            K::window_tile(rows, groups.len(), &tile);
         }
     }
 }
