@@ -15,7 +15,6 @@ use std::ops::Range;
 /// Where 16 lanes lie, relative to an address that depends on unit, channel and tap. Offsets ascend.
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "windows serve AVX-512"))]
 pub(super) struct Gather {
     pub offsets: [u32; GROUP],
     /// The lane's place in its window of 16 floats.
@@ -55,6 +54,7 @@ impl Gather {
 
 /// Taps beside each other: they read the same windows, shifted by one float each.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only AVX-512 gathers by windows"))]
 pub(super) struct Runs {
     /// Taps of a run; 1 if taps are not beside each other.
     pub length: usize,
