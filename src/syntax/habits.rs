@@ -3,7 +3,7 @@
 //! In: the tokens. Out: the same with some blanked or replaced, one diagnostic each, so that the rest of the line is still
 //! read. Nothing here touches a valid program: each rule needs a shape that no valid program has.
 
-use super::brackets::{is_item_word, starts_item};
+use super::brackets::{is_item_word, starts_item, unbalanced};
 use super::layout::{Draft, HOLE};
 use super::tokens::{Fate, Kind};
 use crate::diag::suggest::nearest;
@@ -35,7 +35,8 @@ const TYPES: [&str; 18] = [
 pub(super) fn settle(draft: &mut Draft) {
     comments(draft);
     strings(draft);
-    let mut walk = Walk { owns_self: owns_self(draft), draft, brackets: Vec::new(), head: 0, reported: Vec::new() };
+    let unbalanced = unbalanced(draft);
+    let mut walk = Walk { owns_self: owns_self(draft), draft, brackets: Vec::new(), head: 0, reported: Vec::new(), unbalanced };
     let mut token = 0;
     let mut fresh = true;
     while token < walk.draft.scan.tokens.len() {
@@ -164,6 +165,8 @@ struct Walk<'d, 'a> {
     brackets: Vec<Bracket>,
     /// The first token of the statement.
     head: usize,
+    /// Items whose brackets are not to be relied on.
+    unbalanced: Vec<std::ops::Range<usize>>,
     /// Habits by headline, and where their diagnostic is.
     reported: Vec<(String, usize)>,
 }
@@ -264,6 +267,11 @@ impl Walk<'_, '_> {
         let indent = self.draft.scan.tokens[token].indent;
         let round = self.brackets.last().map_or(0, |b| b.round) + usize::from(open != '{');
         self.brackets.push(Bracket { open, round, indent, call: open == '(' && after_value && !(declares && flat) });
+    }
+
+    fn shaky(&self, token: usize) -> bool {
+        let next = self.unbalanced.partition_point(|r| r.end <= token);
+        self.unbalanced.get(next).is_some_and(|r| r.contains(&token))
     }
 
     /// Whether only braces are open.
@@ -495,7 +503,10 @@ impl Walk<'_, '_> {
 
     /// `Linear(in=3)`
     fn names_an_argument(&self, token: usize) -> bool {
+        let this = &self.draft.scan.tokens[token];
+        let spaced = self.draft.scan.text[this.end..].starts_with(char::is_whitespace);
         token >= 2
+            && !(spaced && self.shaky(token))
             && self.brackets.last().is_some_and(|b| b.call)
             && self.kind(token - 1) == Some(Kind::Word)
             && (0..token - 1)
@@ -511,6 +522,12 @@ impl Walk<'_, '_> {
             _ => self.draft.scan.str(self.head),
         };
         let heads = is_item_word(head) && self.word_like_header() || matches!(head, "forward" | "update" | "step");
+        let line = self.line(token);
+        let first = (0..=token).rev().take_while(|&t| self.line(t) == line).last().unwrap_or(token);
+        let first = self.draft.scan.str(first);
+        if self.shaky(token) && (is_item_word(first) || matches!(first, "forward" | "update" | "step")) {
+            return true;
+        }
         heads && self.flat() && token > 0 && !self.is(self.head + 1, "=")
     }
 

@@ -174,7 +174,7 @@ impl<'t> Lower<'t> {
             return;
         }
         if found == "," && text.contains('=') {
-            let report = self.report(codes::FOREIGN_SYNTAX, span, "several names are bound as a tuple");
+            let report = self.report(codes::SYNTAX, span, "several names are bound as a tuple");
             report.help.push("put them in parentheses: `(a, b) = …`".into());
             return;
         }
