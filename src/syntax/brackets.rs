@@ -179,8 +179,7 @@ impl Repair<'_, '_> {
         let scan = &self.draft.scan;
         let Some(opener) = self.stack.last().filter(|o| o.close != '}') else { return false };
         let head = || {
-            let line = scan.tokens[token].line;
-            let first = (0..=token).rev().take_while(|&t| scan.tokens[t].line == line).last().unwrap_or(token);
+            let first = scan.tokens[token].head;
             is_item_word(seen(scan, first)) || matches!(seen(scan, first), "forward" | "update" | "step")
         };
         match scan.str(token) {
@@ -188,7 +187,14 @@ impl Repair<'_, '_> {
             "where" => scan.tokens.get(token + 1).is_some_and(|t| t.kind == Kind::Word) && head(),
             "{" => {
                 let asks = |t| matches!(scan.str(t), "if" | "else" | "seq" | "repeat" | "scan");
-                let outer = self.stack.iter().rev().take_while(|o| o.close != '}').last().map_or(opener.token, |o| o.token);
+                let outer = self
+                    .stack
+                    .iter()
+                    .rev()
+                    .take(64)
+                    .take_while(|o| o.close != '}')
+                    .last()
+                    .map_or(opener.token, |o| o.token);
                 !(outer..token).rev().take(200).any(asks)
             }
             _ => false,

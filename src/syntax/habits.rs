@@ -36,7 +36,8 @@ pub(super) fn settle(draft: &mut Draft) {
     comments(draft);
     strings(draft);
     let unbalanced = unbalanced(draft);
-    let mut walk = Walk { owns_self: owns_self(draft), draft, brackets: Vec::new(), head: 0, reported: Vec::new(), unbalanced };
+    let mut walk =
+        Walk { owns_self: owns_self(draft), draft, brackets: Vec::new(), head: 0, reported: Vec::new(), unbalanced };
     let mut token = 0;
     let mut fresh = true;
     while token < walk.draft.scan.tokens.len() {
@@ -430,7 +431,9 @@ impl Walk<'_, '_> {
         let first = self.draft.scan.str(next);
         let typed = TYPES.contains(&first)
             && (next == last || self.is(next + 1, "[") || self.kind(next + 1) == Some(Kind::Word));
-        if assigned || typed || matches!(first, "[") && self.is(last, "]") && last == next + 2 {
+        // `Linear in: 3)` has lost its `(`.
+        let torn = matches!(self.draft.scan.str(last + 1), ")" | "]");
+        if assigned || torn || typed || matches!(first, "[") && self.is(last, "]") && last == next + 2 {
             return;
         }
         let span = self.draft.token_span(colon);
@@ -521,14 +524,17 @@ impl Walk<'_, '_> {
             Some(Fate::Replace(word)) => word.as_ref(),
             _ => self.draft.scan.str(self.head),
         };
+        if token == 0 {
+            return false;
+        }
         let heads = is_item_word(head) && self.word_like_header() || matches!(head, "forward" | "update" | "step");
-        let line = self.line(token);
-        let first = (0..=token).rev().take_while(|&t| self.line(t) == line).last().unwrap_or(token);
+        let first = self.draft.scan.tokens[token].head;
         let first = self.draft.scan.str(first);
-        if self.shaky(token) && (is_item_word(first) || matches!(first, "forward" | "update" | "step")) {
+        let special = is_item_word(first) || matches!(first, "forward" | "update" | "step");
+        if self.shaky(token) && (special || matches!(self.draft.scan.str(token - 1), ")" | "]")) {
             return true;
         }
-        heads && self.flat() && token > 0 && !self.is(self.head + 1, "=")
+        heads && self.flat() && !self.is(self.head + 1, "=")
     }
 
     fn word(&mut self, token: usize, word: &str) {
