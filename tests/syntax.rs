@@ -121,7 +121,7 @@ predict draw(count: int = 3) {
 /// Whether to break a program at this place: everywhere in the sample, and everywhere in all if `NNC_PROGRAMS` is set;
 /// else, to stay within seconds, in some places of the others.
 fn chosen(name: &str, at: usize) -> bool {
-    name == "the sample" || std::env::var_os("NNC_PROGRAMS").is_some() || at % 13 == 0
+    name == "the sample" || std::env::var_os("NNC_PROGRAMS").is_some() || at.is_multiple_of(13)
 }
 
 fn samples() -> Vec<(String, String)> {

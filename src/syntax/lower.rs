@@ -249,8 +249,8 @@ pub(super) fn first_token(text: &str) -> &str {
     if word > 0 {
         return &text[..word];
     }
-    if text.starts_with('"') {
-        return text[1..].find('"').map_or(text, |n| &text[..n + 2]);
+    if let Some(inner) = text.strip_prefix('"') {
+        return inner.find('"').map_or(text, |n| &text[..n + 2]);
     }
     let double = ["|>", "==", "!=", "<=", ">=", "->", "..", "=>"].iter().find(|o| text.starts_with(**o));
     let length = double.map_or_else(|| text.chars().next().map_or(0, char::len_utf8), |o| o.len());

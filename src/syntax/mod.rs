@@ -8,10 +8,13 @@ mod brackets;
 mod dump;
 mod grammar;
 mod habits;
+mod habits_inline;
 mod layout;
 mod lower;
 mod lower_expr;
 mod lower_item;
+mod lower_stmt;
+mod lower_type;
 mod parse;
 mod tokens;
 
