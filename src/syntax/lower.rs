@@ -180,7 +180,8 @@ impl<'t> Lower<'t> {
         }
         let what = match found {
             "" => "the end".to_string(),
-            "else" => "`else` without an `if` before it".to_string(),
+            "else" => "`else` without `if`".to_string(),
+            _ if found.chars().count() > 16 => format!("`{}…`", found.chars().take(14).collect::<String>()),
             _ => format!("`{found}`"),
         };
         let report = self.report(codes::SYNTAX, span, format!("expected {expected}, found {what}"));

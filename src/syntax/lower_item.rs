@@ -6,7 +6,7 @@ use super::grammar::Rule;
 use super::lower::{Lower, Node, Parts, first_token, is_reserved};
 use crate::diag::codes;
 
-const AN_ITEM: &str = "an item (`fn`, `layer`, `model`, `data`, `train`, …)";
+const AN_ITEM: &str = "an item (`fn`, `model`, `train`, …)";
 pub(super) const END: &str = super::lower::SEPARATED;
 
 /// What a layer's or optimizer's braces hold.

@@ -118,7 +118,7 @@ impl<'t> Lower<'t> {
         for group in node.into_inner() {
             let group_span = self.span(&group);
             let mut inner = Parts::of(group);
-            if self.tail(&mut inner, Rule::junk_stmt, "a selection and its settings (`net.head { lr = 1e-3 }`)") {
+            if self.tail(&mut inner, Rule::junk_stmt, "`SELECTION { name = value }`") {
                 continue;
             }
             let Some(selection) = self.selection(&mut inner, "{") else { continue };
