@@ -15,6 +15,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
+use super::math::needs_table;
 use super::symbols::Symbol;
 use super::wide;
 use crate::codegen::loops::{Kernel, LoopKind, LoopVar, Stmt, Value};
@@ -85,6 +86,10 @@ pub(super) struct Emit<'a, 'f> {
     pub counters: Vec<Option<ir::Value>>,
     pub slots: Vec<Option<Slot>>,
     pub lanes: Option<Lanes>,
+    /// The address of the constants of `math`.
+    pub table: Option<ir::Value>,
+    /// The counter of the innermost loop, as it runs.
+    pub innermost: Option<ir::Value>,
     symbols: Vec<(Symbol, FuncRef)>,
     convention: CallConv,
 }
@@ -117,6 +122,8 @@ pub fn emit(
         counters: vec![None; kernel.loops as usize],
         slots: vec![None; kernel.values.len()],
         lanes: None,
+        table: None,
+        innermost: None,
         symbols: Vec::new(),
         convention,
     };
@@ -128,6 +135,17 @@ pub fn emit(
         let flags = MemFlagsData::trusted().with_readonly().with_can_move();
         let base = e.b.ins().load(types::I64, flags, params[0], 8 * i as i32);
         e.bases.push(base);
+    }
+    if needs_table(&kernel.body) {
+        let name = e.b.func.declare_imported_user_function(UserExternalName { namespace: 1, index: 0 });
+        let data = ir::GlobalValueData::Symbol {
+            name: ir::ExternalName::user(name),
+            offset: 0.into(),
+            colocated: false,
+            tls: false,
+        };
+        let global = e.b.create_global_value(data);
+        e.table = Some(e.b.ins().symbol_value(types::I64, global));
     }
     match entry {
         Entry::Range => e.range_entry(params[1], params[2])?,
@@ -358,7 +376,9 @@ impl<'a> Emit<'a, '_> {
         };
         self.b.switch_to_block(header);
         let params = self.b.block_params(header).to_vec();
+        let outer = self.innermost.replace(params[0]);
         let after = body(self, params[0], &params[1..])?;
+        self.innermost = outer;
         let next = self.b.ins().iadd_imm_s(params[0], step);
         let more = match limit {
             Ok(limit) => self.b.ins().icmp(IntCC::SignedLessThan, next, limit),
