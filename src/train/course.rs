@@ -46,14 +46,7 @@ impl Course {
                 _ => steps,
             };
             let window = steps.div_ceil(WINDOWS).max(1);
-            return Ok(Course {
-                epoch_steps: steps,
-                steps,
-                window,
-                validate_every,
-                has_epochs: false,
-                assumed: false,
-            });
+            return Ok(Course { epoch_steps: steps, steps, window, validate_every, has_epochs: false, assumed: false });
         };
         let epoch_steps = (batches as u64).max(1);
         let of_epochs = |epochs: f64| ((epochs * epoch_steps as f64).round() as u64).max(1);
@@ -144,8 +137,7 @@ mod tests {
     #[test]
     fn validation_is_as_often_as_said_and_at_the_end() {
         let at = |every, batches| {
-            let c =
-                course(Settings { steps: Some(10), validate_every: Some(every), ..Settings::default() }, batches);
+            let c = course(Settings { steps: Some(10), validate_every: Some(every), ..Settings::default() }, batches);
             (1..=10).filter(|d| c.validates(*d)).collect::<Vec<u64>>()
         };
         assert_eq!(at(Every::Steps(3), Some(4)), [3, 6, 9, 10]);

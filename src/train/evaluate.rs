@@ -54,3 +54,8 @@ pub fn evaluate(
     }
     Ok(Evaluation::Done(averages))
 }
+
+/// The names of the figures, in their order.
+pub fn figure_names(reports: &[Report]) -> Vec<&str> {
+    figures(reports).into_iter().map(|i| reports[i].name.as_str()).collect()
+}

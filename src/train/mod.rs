@@ -9,23 +9,23 @@ mod averages;
 mod course;
 mod evaluate;
 mod feed;
-mod state;
 mod not_finite;
 mod predict;
 mod progress;
 mod session;
+mod state;
 #[cfg(test)]
 mod tests;
 mod weights;
 
 pub use averages::Averages;
 pub use course::Course;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, figure_names};
 pub use feed::{Feed, open, split};
-pub use state::{Best, State, source_hash};
 pub use predict::{Predictions, predict};
 pub use progress::{News, Observer, Silent};
 pub use session::{Ending, Outcome, Session, Setup};
+pub use state::{Best, State, source_hash};
 pub use weights::{load_all, load_net, save, seed_of};
 
 use crate::diag::Diagnostic;

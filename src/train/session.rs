@@ -220,8 +220,7 @@ impl<'a> Session<'a> {
         let reports = &self.setup.task.eval.reports;
         let clock = self.course.clock(self.state.step);
         let after = || observer.tell(News::ValidatedBatch);
-        let found =
-            evaluate(self.setup.engine, reports, feed, self.setup.seed, clock, self.setup.stop, after)?;
+        let found = evaluate(self.setup.engine, reports, feed, self.setup.seed, clock, self.setup.stop, after)?;
         match found {
             Evaluation::Done(averages) => Ok(Some(averages)),
             Evaluation::Stopped => Ok(None),

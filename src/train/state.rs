@@ -71,11 +71,7 @@ impl State {
     /// # Errors
     /// The checkpoint is not one of a run, is of another task, or the program counts its steps in another way. Warnings:
     /// the program's text has changed, or the run is to have another length.
-    pub fn read(
-        metadata: &BTreeMap<String, String>,
-        now: &State,
-        course: &Course,
-    ) -> Result<(State, Vec<Diagnostic>)> {
+    pub fn read(metadata: &BTreeMap<String, String>, now: &State, course: &Course) -> Result<(State, Vec<Diagnostic>)> {
         let get = |key: &str| {
             metadata.get(&format!("nnc.{key}")).ok_or_else(|| {
                 let d = Diagnostic::placeless(codes::RESUME, "the checkpoint does not say where its run stood");

@@ -24,10 +24,8 @@ pub fn save(
     if !tensors.iter().all(|(_, t)| is_finite(t)) {
         return Ok(false);
     }
-    let refs: Vec<TensorRef> = tensors
-        .iter()
-        .map(|(name, t)| TensorRef { name, dtype: t.dtype, shape: &t.shape, bytes: &t.bytes })
-        .collect();
+    let refs: Vec<TensorRef> =
+        tensors.iter().map(|(name, t)| TensorRef { name, dtype: t.dtype, shape: &t.shape, bytes: &t.bytes }).collect();
     checkpoint::write(path, &refs, metadata)?;
     Ok(true)
 }
