@@ -4,8 +4,18 @@
 //! Nodes stand in order: every input of a node comes before it. A graph of [`Dim`](crate::dims::Dim) sizes is what
 //! check makes; a graph of `usize` sizes is what runs.
 
+mod build_ops;
+mod text;
+mod verify;
+
+pub use build_ops::Builder;
+pub use text::{ParseError, parse, print, print_with_origins};
+pub use verify::verify;
+
+use std::fmt;
+
 use crate::ops::{DType, Op, VarId};
-use crate::source::Span;
+use crate::source::{FileId, Span};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
@@ -43,12 +53,27 @@ impl TensorType<usize> {
     }
 }
 
+impl<D: fmt::Display> fmt::Display for TensorType<D> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}[", self.dtype)?;
+        for (i, size) in self.shape.iter().enumerate() {
+            write!(f, "{}{size}", if i == 0 { "" } else { ", " })?;
+        }
+        f.write_str("]")
+    }
+}
+
 /// Where a node comes from: the user's expression and the instance it was made in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     pub span: Span,
     /// Index into [`Graph::scopes`].
     pub scope: u32,
+}
+
+impl Origin {
+    /// For nodes that no source stands behind: tests, graphs read from text.
+    pub const NOWHERE: Origin = Origin { span: Span { file: FileId(0), start: 0, end: 0 }, scope: 0 };
 }
 
 #[derive(Clone, Debug, PartialEq)]

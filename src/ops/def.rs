@@ -99,8 +99,10 @@ pub enum Lowering {
 pub enum GradientRule {
     /// Given the graph, the node and the gradient of its result: one gradient (or none) for each input.
     Rule(fn(&mut Graph<usize>, NodeId, NodeId) -> Vec<Option<NodeId>>),
-    /// There is none, and why.
+    /// It is 0 wherever there is one, or its operands are not floats; and why.
     None(&'static str),
+    /// There would be one, but it is not there yet: to need it is an error.
+    Missing(&'static str),
 }
 
 /// A concrete example for the generated tests.
@@ -111,17 +113,23 @@ pub struct Sample {
     pub domains: Vec<(f64, f64)>,
 }
 
-/// One operation (or one family of scalar operations).
+/// The result's type, of the operation and its operands' types.
+pub type InferRule = fn(&Op<Dim>, &[TensorType<Dim>]) -> Result<TensorType<Dim>, ShapeFault>;
+
+/// The cost, of the operation, its operands' types and its own.
+pub type FlopsRule = fn(&Op<usize>, &[TensorType<usize>], &TensorType<usize>) -> u64;
+
+/// One operation.
 pub struct OpDef {
     pub name: &'static str,
     /// What it computes, with the formula; shown by `nnc doc` and in the reference.
     pub doc: &'static str,
     pub surfaces: &'static [Surface],
     /// The result's type, or why there is none. Also decides for concrete sizes, which are constant dims.
-    pub infer: fn(&Op<Dim>, &[TensorType<Dim>]) -> Result<TensorType<Dim>, ShapeFault>,
+    pub infer: InferRule,
     pub gradient: GradientRule,
     pub lowering: Lowering,
     /// Floating-point operations of one execution.
-    pub flops: fn(&Op<usize>, &[TensorType<usize>], &TensorType<usize>) -> u64,
+    pub flops: FlopsRule,
     pub samples: fn() -> Vec<Sample>,
 }

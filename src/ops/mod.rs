@@ -1,10 +1,25 @@
 //! The op table: one record an operation, with its signature, shape rule, gradient, lowering, cost, documentation and
 //! samples. Everything else in the compiler is generic over it.
 
+mod conv;
 mod def;
+mod elementwise;
+mod index;
+mod leaf;
+mod matmul;
+mod movement;
 mod op;
+mod pool;
+mod random;
+mod reduce;
+pub mod scalar;
+mod shape;
+mod table;
+pub mod threefry;
 mod types;
+mod window;
 
 pub use def::*;
 pub use op::*;
+pub use table::*;
 pub use types::*;

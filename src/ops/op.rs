@@ -46,6 +46,10 @@ pub enum Op<D> {
     Key,
     /// A scalar; integers and bools exactly.
     Const(f64),
+    /// A scalar: a size as a number. Only while sizes are names; building makes a `Const` of it.
+    Size {
+        value: D,
+    },
     /// A rank-1 list of numbers.
     Literal(Vec<f64>),
     /// `i32[size]`: 0, 1, 2, …
@@ -195,6 +199,7 @@ impl<D> Op<D> {
             Op::Clock(c) => Op::Clock(*c),
             Op::Key => Op::Key,
             Op::Const(v) => Op::Const(*v),
+            Op::Size { value } => Op::Size { value: size(value)? },
             Op::Literal(v) => Op::Literal(v.clone()),
             Op::Iota { size: n } => Op::Iota { size: size(n)? },
             Op::Unary(u) => Op::Unary(*u),

@@ -56,7 +56,7 @@ const CHEAP: usize = 4;
 /// Nodes of one kernel.
 const LARGEST: usize = 160;
 /// Work of folds above which few iterations do not give threads enough to do.
-const MUCH: usize = 32768;
+const MUCH: usize = 8192;
 
 /// Groups the nodes of a graph into kernels.
 pub fn fuse(graph: &Graph<usize>) -> Grouping {

@@ -8,7 +8,7 @@ use crate::ops::Op;
 /// Reductions to fewer elements than this ...
 const FEW: usize = 16;
 /// ... of at least as many as this for each are split ...
-const MANY: usize = 8192;
+const MANY: usize = 16384;
 /// ... into at most this many pieces.
 const PIECES: usize = 64;
 

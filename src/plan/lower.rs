@@ -46,7 +46,14 @@ pub fn lower_groups(grouping: &Grouping) -> Result<Schedule, LowerError> {
     for (var, node) in std::mem::take(&mut lowering.updates) {
         lowering.overwrite(var, node);
     }
-    Ok(lowering.finish())
+    let steps = lowering.steps.len();
+    let schedule = lowering.finish();
+    if schedule.launches.len() != steps {
+        let origin = grouping.graph.nodes.first().map(|n| n.origin);
+        let message = "the kernels of this step wait for each other".to_string();
+        return origin.map_or(Ok(schedule), |origin| Err(LowerError { origin, message }));
+    }
+    Ok(schedule)
 }
 
 /// Work before it is scheduled: a loop kernel is not yet shared.
@@ -156,7 +163,8 @@ impl Lowering<'_> {
         } else if fits {
             let (dtype, len) = (self.buffers[new.0 as usize].dtype, self.buffers[new.0 as usize].len);
             let pending = Pending::Loops(copy_kernel(dtype, len), vec![old, new]);
-            let step = Step { after: readers, ..Step::of(&pending, u32::MAX) };
+            let after = (0..self.steps.len()).filter(|&i| self.steps[i].0.reads.contains(&old)).collect();
+            let step = Step { after, ..Step::of(&pending, u32::MAX) };
             let origin = self.grouping.graph.node(node).origin;
             self.steps.push((step, pending, origin, 0));
         }

@@ -193,6 +193,7 @@ impl<'a> Eval<'a> {
         let shape = |i: usize| &graph.ty(node.inputs[i]).shape;
         match &node.op {
             Op::Const(v) => Ok(self.builder.constant(*v, dtype)),
+            Op::Size { value } => Ok(self.builder.constant(*value as f64, dtype)),
             Op::Iota { .. } => {
                 let i = self.builder.counter(&at[0]);
                 Ok(self.builder.cast(i, dtype))

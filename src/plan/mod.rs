@@ -1,5 +1,6 @@
 //! Stage 6: the schedule of a step and the place of every buffer.
 
+mod arena;
 mod lower;
 mod lower_draw;
 mod lower_eval;
@@ -7,7 +8,9 @@ mod lower_kernel;
 mod lower_nests;
 mod lower_order;
 mod lower_runtime;
+pub mod reference;
 mod schedule;
 
+pub use arena::{ALIGN, NoWorkspace, WorkspaceSizes, plan, var_layout, verify};
 pub use lower::{LowerError, lower, lower_groups};
 pub use schedule::*;

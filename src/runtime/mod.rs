@@ -6,4 +6,5 @@ mod cost;
 pub mod executable;
 pub mod kernels;
 mod launch;
+pub mod mapped_file;
 pub mod threads;

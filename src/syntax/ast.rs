@@ -5,7 +5,7 @@
 
 use crate::source::Span;
 
-/// A name with its place.
+/// A name with its place. An empty one stands for a name that is missing, which was reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ident {
     pub name: String,
@@ -375,6 +375,11 @@ pub enum ExprKind {
         body: Vec<SeqItem>,
     },
     Scan(Box<Scan>),
+    /// `AdamW(…) { SELECTION { lr = 1e-3 } }`: an optimizer with settings of its own for parts of a net.
+    Grouped {
+        base: Box<Expr>,
+        groups: Vec<Group>,
+    },
     /// Something was expected here; a diagnostic was reported.
     Missing,
     Error,
@@ -385,6 +390,14 @@ pub enum Else {
     Block(Block),
     /// `else if …`: always an `ExprKind::If`.
     If(Expr),
+}
+
+/// One part of a net with its own settings; of several that match a parameter the last holds.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub selection: Selection,
+    pub settings: Vec<(Ident, Expr)>,
+    pub span: Span,
 }
 
 #[derive(Clone, Debug)]

@@ -1,3 +1,20 @@
 //! Stage 1: text to syntax tree. Never fails: every text gives a tree.
+//!
+//! [`parse`] is the way in. `tokens` → `habits` → `brackets` → `layout` prepare the text, `grammar` (pest) matches it, the
+//! `lower` files make the tree.
 
 pub mod ast;
+mod brackets;
+mod dump;
+mod grammar;
+mod habits;
+mod layout;
+mod lower;
+mod lower_expr;
+mod lower_item;
+mod parse;
+mod tokens;
+pub mod walk;
+
+pub use dump::{dump, dump_expr};
+pub use parse::{parse, parse_at, parse_expr};

@@ -1,0 +1,80 @@
+//! Stage 3: from sizes with names to sizes with numbers. In goes a graph that check made and the numbers of its names, out
+//! comes a graph that can run.
+
+use crate::check::{Program, Task};
+use crate::diag::{Diagnostic, codes};
+use crate::dims::{Dim, Sym};
+use crate::graph::{Graph, Node, TensorType};
+use crate::ops::Op;
+use crate::source::Span;
+
+/// The numbers of symbols; the batch axis is the one that a run decides.
+#[derive(Clone, Debug, Default)]
+pub struct Sizes {
+    known: Vec<(Sym, usize)>,
+}
+
+impl Sizes {
+    /// The sizes of a task at a batch size.
+    pub fn of(task: &Task, batch: usize) -> Sizes {
+        Sizes { known: task.batch.iter().map(|b| (b.clone(), batch)).collect() }
+    }
+
+    /// The number of a size, or the name that has none.
+    pub fn number(&self, dim: &Dim) -> Result<i64, String> {
+        if let Some(n) = dim.number() {
+            return Ok(n);
+        }
+        let filled = dim.substitute(&|s| self.known.iter().find(|(k, _)| k == s).map(|(_, n)| Dim::from(*n)));
+        filled.number().ok_or_else(|| filled.to_string())
+    }
+
+    fn size(&self, dim: &Dim, span: Span) -> Result<usize, Box<Diagnostic>> {
+        let n = self.number(dim).map_err(|name| unknown(&name, span))?;
+        usize::try_from(n).map_err(|_| {
+            Box::new(
+                Diagnostic::error(codes::BAD_SIZE, span, format!("the size {dim} would be {n}"))
+                    .label("sizes are not negative"),
+            )
+        })
+    }
+
+    /// A type with numbers.
+    pub fn ty(&self, ty: &TensorType<Dim>, span: Span) -> Result<TensorType<usize>, Box<Diagnostic>> {
+        let shape = ty.shape.iter().map(|d| self.size(d, span)).collect::<Result<_, _>>()?;
+        Ok(TensorType::new(ty.dtype, shape))
+    }
+}
+
+fn unknown(name: &str, span: Span) -> Box<Diagnostic> {
+    Box::new(
+        Diagnostic::error(codes::UNKNOWN_DIM, span, format!("the size {name} has no number"))
+            .label("neither the program nor the data says how large this is")
+            .help("make sure that the data is there, or write the size"),
+    )
+}
+
+/// A graph with every size a number.
+pub fn build(graph: &Graph<Dim>, sizes: &Sizes) -> Result<Graph<usize>, Box<Diagnostic>> {
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let span = node.origin.span;
+        let op = match &node.op {
+            Op::Size { value } => Op::Const(sizes.number(value).map_err(|name| unknown(&name, span))? as f64),
+            op => op.try_map(&mut |d: &Dim| sizes.size(d, span))?,
+        };
+        nodes.push(Node { op, inputs: node.inputs.clone(), ty: sizes.ty(&node.ty, span)?, origin: node.origin });
+    }
+    let built = Graph { nodes, outputs: graph.outputs.clone(), scopes: graph.scopes.clone() };
+    if cfg!(debug_assertions)
+        && let Err(broken) = crate::graph::verify(&built)
+    {
+        panic!("build made a broken graph: {broken}\n{}", crate::graph::print(&built));
+    }
+    Ok(built)
+}
+
+/// The types of all variables.
+pub fn var_types(program: &Program, sizes: &Sizes) -> Result<Vec<TensorType<usize>>, Box<Diagnostic>> {
+    program.vars.iter().map(|v| sizes.ty(&v.ty, v.span)).collect()
+}

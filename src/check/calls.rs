@@ -1,0 +1,588 @@
+//! Calls: arguments to parameters, functions entered, results compared with what they declare.
+
+use super::context::{Bound, Call, Checker, ReasonKind, Res, Scope};
+use super::shapes::{Form, Place, form};
+use super::values::{Callable, Given, Tag, Value};
+use crate::diag::{Diagnostic, codes, suggest};
+use crate::ops::{ArgKind, DType, Op};
+use crate::source::Span;
+use crate::syntax::ast::{FnDecl, Param, Relation, TypeExpr, TypeKind, WhereClause};
+use std::rc::Rc;
+
+/// How many functions and layers may be inside one another before it must be an endless recursion.
+const DEPTH: usize = 200;
+
+impl Checker<'_> {
+    /// Calls a function with evaluated arguments.
+    pub fn call(&mut self, callable: &Callable, given: Vec<Given>, span: Span) -> Res<Value> {
+        match callable {
+            Callable::Fn(decl) => self.call_fn(&decl.clone(), given, span),
+            Callable::Surface(surface) => self.call_surface(surface, given, span),
+            Callable::Special(name) => self.call_special(name, given, span),
+        }
+    }
+
+    /// Applies what stands behind `|>`, in a `seq`, or was passed as a function.
+    pub fn apply(&mut self, function: Value, first: Vec<Given>, span: Span) -> Res<Value> {
+        match function {
+            Value::Stage(stage) => {
+                let mut given = first;
+                given.extend(stage.given.clone());
+                self.call(&stage.callable, given, span)
+            }
+            Value::Layer(id) => self.apply_instance(id, first, span),
+            Value::Partial(id, rest) => {
+                let mut given = first;
+                given.extend(rest.iter().cloned());
+                self.apply_instance(id, given, span)
+            }
+            Value::Recipe(recipe) => {
+                let id = self.make_on_the_spot(&recipe)?;
+                self.apply_instance(id, first, span)
+            }
+            Value::DType(dtype) => match first.into_iter().next() {
+                Some(one) => self.cast(one.value, dtype, span),
+                None => None,
+            },
+            // A number serves as a constant function.
+            Value::Float(_) | Value::Int(..) | Value::UnknownNumber => Some(function),
+            v if v.is_silent() => Some(Value::Poison),
+            v => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, format!("{} is not a function", v.kind()))
+                    .label("a function or a layer is needed here")
+                    .help("`x |> f` is `f(x)`"),
+            ),
+        }
+    }
+
+    fn call_fn(&mut self, decl: &Rc<FnDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
+        let name = decl.name.name.clone();
+        if self.active.contains(&name) || self.calls.len() > DEPTH {
+            return self.recursion(&name, span);
+        }
+        self.active.push(name.clone());
+        self.calls.push(Call { span, text: name.clone() });
+        let value = self.call_fn_body(decl, given, span);
+        self.calls.pop();
+        self.active.pop();
+        value
+    }
+
+    fn call_fn_body(&mut self, decl: &Rc<FnDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
+        let mut scope = Scope::new(decl.name.span.file);
+        self.bind_params(&decl.name.name, &decl.params, given, span, &mut scope)?;
+        if self.broken.contains(&decl.name.name) {
+            return Some(Value::Poison);
+        }
+        self.bind_wheres(&decl.wheres, &mut scope)?;
+        if let Some((_, gradient)) = &decl.gradient {
+            return self.not_supported(gradient.span, "a gradient of one's own");
+        }
+        let value = self.eval_block(&decl.body, &mut scope, false)?;
+        let end = decl.body.stmts.last().map_or(decl.body.span, |s| s.span);
+        self.match_result(value, decl.result.as_ref(), end, &decl.name.name, &mut scope)
+    }
+
+    /// Gives each declared parameter its argument, in `scope`; `what` is the function's or layer's name.
+    pub fn bind_params(
+        &mut self,
+        what: &str,
+        params: &[Param],
+        given: Vec<Given>,
+        span: Span,
+        scope: &mut Scope,
+    ) -> Res<()> {
+        let names: Vec<&str> = params.iter().map(|p| p.name.name.as_str()).collect();
+        let required: Vec<bool> = params.iter().map(|p| p.default.is_none()).collect();
+        let form = self.signature(params);
+        let placed = self.place(what, &names, &required, &form, given, span)?;
+        let mut whole = Some(());
+        for (param, given) in params.iter().zip(placed) {
+            let (value, at) = match given {
+                Some(given) => (given.value, given.span),
+                None => match &param.default {
+                    Some(default) => {
+                        let value = if param_takes_function(param) {
+                            self.eval_stage(default, scope)
+                        } else {
+                            self.eval(default, scope)
+                        };
+                        (value.unwrap_or(Value::Poison), default.span)
+                    }
+                    None => (Value::Poison, span),
+                },
+            };
+            let value = self.present(value, at);
+            let text = format!("argument `{}` of `{what}`", param.name.name);
+            let place = Place { span: at, what: &text };
+            let value = match &param.ty {
+                Some(ty) => self.fit(value, ty, place, scope),
+                None => Some(value),
+            };
+            if value.is_none() {
+                whole = None;
+            }
+            let value = value.unwrap_or(Value::Poison);
+            if let Value::Int(size, why) = &value {
+                let why = match why {
+                    Some(why) if self.is_builtin(at) => *why,
+                    _ => self.reason(at, size, ReasonKind::Written, Vec::new()),
+                };
+                scope.dims.insert(param.name.name.clone(), Bound { size: size.clone(), why });
+            }
+            scope.bind(&param.name.name, value, param.name.span);
+        }
+        whole
+    }
+
+    /// Sorts arguments to their parameters; reports those that fit nowhere and those that are missing. `form` is how the
+    /// parameters are declared, for the help.
+    pub fn place(
+        &mut self,
+        what: &str,
+        names: &[&str],
+        required: &[bool],
+        form: &str,
+        given: Vec<Given>,
+        span: Span,
+    ) -> Res<Vec<Option<Given>>> {
+        let mut placed: Vec<Option<Given>> = vec![None; names.len()];
+        let mut position = 0;
+        let mut whole = true;
+        for one in given {
+            let index = match &one.name {
+                Some(name) => match names.iter().position(|n| n == name) {
+                    Some(i) => i,
+                    None => {
+                        self.unknown_argument(what, name, names, one.span);
+                        whole = false;
+                        continue;
+                    }
+                },
+                None => {
+                    // Positional arguments fill the parameters that are still free, in order.
+                    while position < placed.len() && placed[position].is_some() {
+                        position += 1;
+                    }
+                    position
+                }
+            };
+            if index >= names.len() {
+                let count = names.len();
+                self.report(
+                    Diagnostic::error(
+                        codes::UNKNOWN_ARGUMENT,
+                        one.span,
+                        format!("`{what}` takes {count} {}", if count == 1 { "argument" } else { "arguments" }),
+                    )
+                    .label("this one is too many")
+                    .help(if count == 0 {
+                        format!("write `{what}()`")
+                    } else {
+                        format!("they are {}", names.join(", "))
+                    }),
+                );
+                whole = false;
+                continue;
+            }
+            if placed[index].is_some() {
+                self.report(
+                    Diagnostic::error(
+                        codes::DUPLICATE_NAME,
+                        one.span,
+                        format!("`{}` of `{what}` is given twice", names[index]),
+                    )
+                    .label("given again here")
+                    .help("remove one of the two"),
+                );
+                whole = false;
+                continue;
+            }
+            placed[index] = Some(one);
+        }
+        let missing: Vec<&str> =
+            (0..names.len()).filter(|&i| placed[i].is_none() && required[i]).map(|i| names[i]).collect();
+        if !missing.is_empty() && whole {
+            let list = missing.iter().map(|m| format!("`{m}`")).collect::<Vec<_>>().join(", ");
+            self.report(
+                Diagnostic::error(codes::MISSING_ARGUMENT, span, format!("`{what}` needs {list}"))
+                    .label("not given here")
+                    .help(format!("`{what}({form})`")),
+            );
+            whole = false;
+        }
+        whole.then_some(placed)
+    }
+
+    /// `out: int, in: int = none`
+    fn signature(&self, params: &[Param]) -> String {
+        params.iter().map(|p| self.sources.text(p.span)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn unknown_argument(&mut self, what: &str, name: &str, names: &[&str], value_span: Span) {
+        let meant = suggest::nearest(name, names.iter().copied()).or_else(|| other_argument(name, names));
+        let start = (value_span.start as usize).saturating_sub(name.len() + 2);
+        // The name stands right before its value.
+        let text = &self.sources.file(value_span.file).text;
+        let from = text.get(..value_span.start as usize).and_then(|t| t.rfind(name)).unwrap_or(start);
+        let span = Span::new(value_span.file, from, from + name.len());
+        let mut fault = Diagnostic::error(codes::UNKNOWN_ARGUMENT, span, format!("`{what}` has no argument `{name}`"))
+            .label("not one of its arguments");
+        match meant {
+            Some(meant) => {
+                fault = fault.help(format!("did you mean `{meant}`?")).fix(
+                    format!("write `{meant}`"),
+                    vec![(span, meant.to_string())],
+                    false,
+                );
+            }
+            None if names.is_empty() => fault = fault.help(format!("`{what}` takes none")),
+            None => fault = fault.help(format!("its arguments are {}", names.join(", "))),
+        }
+        self.report(fault);
+    }
+
+    /// Reports argument names that fit nowhere, for a call whose values are broken already.
+    pub fn check_names(&mut self, function: &Value, given: &[Given]) {
+        let (what, params) = match function {
+            Value::Stage(stage) => match &stage.callable {
+                Callable::Fn(decl) => (decl.name.name.clone(), decl.params.clone()),
+                _ => return,
+            },
+            Value::Recipe(recipe) => (recipe.decl.name.name.clone(), recipe.decl.params.clone()),
+            Value::Optimizer(o) => (o.decl.name.name.clone(), o.decl.params.clone()),
+            _ => return,
+        };
+        let names: Vec<&str> = params.iter().map(|p| p.name.name.as_str()).collect();
+        for one in given {
+            if let Some(name) = &one.name
+                && !names.contains(&name.as_str())
+            {
+                self.unknown_argument(&what, name, &names, one.span);
+            }
+        }
+    }
+
+    /// True if an argument at this place is a function, so that a call in it leaves out its first argument.
+    pub fn takes_function(&self, function: &Value, position: usize, name: Option<&str>) -> bool {
+        self.param_of(function, position, name).is_some_and(|p| param_takes_function(&p))
+    }
+
+    fn param_of(&self, function: &Value, position: usize, name: Option<&str>) -> Option<Param> {
+        let params: &[Param] = match function {
+            Value::Stage(stage) => match &stage.callable {
+                Callable::Fn(decl) => &decl.params,
+                _ => return None,
+            },
+            Value::Recipe(recipe) => &recipe.decl.params,
+            Value::Optimizer(o) => &o.decl.params,
+            Value::Layer(id) => match &self.instances[id.0 as usize].kind {
+                super::context::InstanceKind::Layer(decl) => &decl.forward.as_ref()?.params,
+                super::context::InstanceKind::Chain(_) => return None,
+            },
+            _ => return None,
+        };
+        match name {
+            Some(name) => params.iter().find(|p| p.name.name == name).cloned(),
+            None => params.get(position).cloned(),
+        }
+    }
+
+    /// `same` in `padding: same`: a word that the parameter lists.
+    pub fn word(
+        &self,
+        function: &Value,
+        position: usize,
+        name: Option<&str>,
+        value: &crate::syntax::ast::Expr,
+    ) -> Option<String> {
+        let crate::syntax::ast::ExprKind::Name(word) = &value.kind else { return None };
+        if let Value::Stage(stage) = function
+            && let Callable::Surface(surface) = &stage.callable
+        {
+            let spec = match name {
+                Some(name) => surface.params.iter().find(|p| p.name == name)?,
+                None => surface.params.get(position)?,
+            };
+            return match spec.kind {
+                ArgKind::Words(words) => words.contains(&word.as_str()).then(|| word.clone()),
+                _ => None,
+            };
+        }
+        let param = self.param_of(function, position, name)?;
+        let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
+        options
+            .iter()
+            .any(
+                |o| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none"),
+            )
+            .then(|| word.clone())
+    }
+
+    /// Makes a value fit a declared type, binding its dims.
+    pub fn fit(&mut self, value: Value, ty: &TypeExpr, place: Place, scope: &mut Scope) -> Res<Value> {
+        if value.is_silent() {
+            return Some(value);
+        }
+        if let TypeKind::Choice(options) = &ty.kind {
+            return self.fit_choice(value, options, place, scope);
+        }
+        match (&ty.kind, form(ty)) {
+            (TypeKind::Tuple(parts), _) => match value {
+                Value::Tuple(items) if items.len() == parts.len() => {
+                    let fitted: Option<Vec<Value>> =
+                        items.into_iter().zip(parts).map(|(v, t)| self.fit(v, t, place, scope)).collect();
+                    Some(Value::Tuple(fitted?))
+                }
+                v => self.wrong_kind(v, &format!("a tuple of {}", parts.len()), place),
+            },
+            (TypeKind::List(item), _) => match value {
+                Value::List(items) => {
+                    let fitted: Option<Vec<Value>> =
+                        items.into_iter().map(|v| self.fit(v, item, place, scope)).collect();
+                    Some(Value::List(fitted?))
+                }
+                v => self.wrong_kind(v, "a list", place),
+            },
+            (_, Form::Tensor(form)) => match value {
+                Value::Tensor(node) => {
+                    let ty = self.ty(node).clone();
+                    self.match_tensor(&form, &ty, scope, place)?;
+                    Some(Value::Tensor(node))
+                }
+                // Number literals and truth values fit any shape.
+                Value::Int(..) | Value::UnknownNumber if form.dtype != DType::Bool => Some(value),
+                Value::Float(_) if form.dtype.is_float() => Some(value),
+                Value::Bool(_) if form.dtype == DType::Bool => Some(value),
+                v => {
+                    let wanted = format!("{} tensor", form.tag.map_or(form.dtype.name(), Tag::name));
+                    self.wrong_kind(v, &format!("a {wanted}"), place)
+                }
+            },
+            (_, Form::Kind(kind)) => self.fit_kind(value, &kind.name.clone(), kind.span, place),
+            _ => Some(value),
+        }
+    }
+
+    fn fit_choice(&mut self, value: Value, options: &[TypeExpr], place: Place, scope: &mut Scope) -> Res<Value> {
+        for option in options {
+            let TypeKind::Named { base, dims: None, .. } = &option.kind else {
+                if let (TypeKind::List(_), Value::List(_)) = (&option.kind, &value) {
+                    return self.fit(value, option, place, scope);
+                }
+                continue;
+            };
+            let fits = match (base.name.as_str(), &value) {
+                ("none", Value::None) | ("int", Value::Int(..)) | ("bool", Value::Bool(_)) => true,
+                ("fn", Value::Stage(_) | Value::Layer(_)) | ("string", Value::Str(_)) => true,
+                ("float", Value::Float(_) | Value::Int(..)) | (_, Value::UnknownNumber) => true,
+                (word, Value::Str(s)) => word == s,
+                _ => false,
+            };
+            if fits {
+                return Some(value);
+            }
+        }
+        // A tensor type among them decides about tensors; else none fits.
+        if let Some(tensor) = options.iter().find(|o| matches!(form(o), Form::Tensor(_)))
+            && !matches!(value, Value::None)
+        {
+            return self.fit(value, tensor, place, scope);
+        }
+        if matches!(value, Value::None) && options.iter().any(|o| self.sources.text(o.span) == "none") {
+            return Some(value);
+        }
+        let list: Vec<&str> = options.iter().map(|o| self.sources.text(o.span)).collect();
+        let wanted = list.join(" or ");
+        self.wrong_kind(value, &wanted, place)
+    }
+
+    fn fit_kind(&mut self, value: Value, kind: &str, kind_span: Span, place: Place) -> Res<Value> {
+        let fits = match kind {
+            "int" => matches!(value, Value::Int(..) | Value::UnknownNumber | Value::None),
+            "float" => matches!(value, Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::None),
+            "bool" => matches!(value, Value::Bool(_)),
+            "string" => matches!(value, Value::Str(_)),
+            "fn" => matches!(value, Value::Stage(_) | Value::Layer(_) | Value::Int(..) | Value::Float(_) | Value::None),
+            "rate" => matches!(
+                value,
+                Value::Stage(_) | Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::Tensor(_)
+            ),
+            "layer" => matches!(value, Value::Recipe(_) | Value::Layer(_) | Value::Stage(_)),
+            "clock" => matches!(value, Value::Clock),
+            "parameters" => true,
+            _ => {
+                return self.fail(
+                    Diagnostic::error(codes::UNKNOWN_NAME, kind_span, format!("`{kind}` is not a type"))
+                        .label("not a dtype, tag or kind")
+                        .help("types are f32[…], i32[…], bool[…], logits[…], and int, float, bool, string, fn, layer"),
+                );
+            }
+        };
+        if fits {
+            return Some(value);
+        }
+        let wanted = match kind {
+            "int" => "a whole number",
+            "float" => "a number",
+            "bool" => "true or false",
+            "string" => "a string",
+            "fn" => "a function",
+            "rate" => "a number or a schedule",
+            "layer" => "a layer",
+            _ => "the clock",
+        };
+        self.wrong_kind(value, wanted, place)
+    }
+
+    pub fn wrong_kind<T>(&mut self, value: Value, wanted: &str, place: Place) -> Res<T> {
+        let is = match &value {
+            Value::Tensor(node) => self.ty(*node).to_string(),
+            other => other.kind(),
+        };
+        let code = match value {
+            Value::Float(_) | Value::Bool(_) => codes::DTYPE_MISMATCH,
+            _ => codes::WRONG_KIND,
+        };
+        let article = if wanted.starts_with(['a', 't']) { "" } else { "one of " };
+        self.fail(
+            Diagnostic::error(code, place.span, format!("{} is {is}, not {wanted}", place.what))
+                .label(format!("{article}{wanted} is needed here")),
+        )
+    }
+
+    /// Binds the dims that `where` defines, and checks its bounds.
+    pub fn bind_wheres(&mut self, wheres: &[WhereClause], scope: &mut Scope) -> Res<()> {
+        for clause in wheres {
+            let mut open = Vec::new();
+            let right = self.dim_of(&clause.right, scope, &mut open)?;
+            if let Some((name, _)) = open.first() {
+                return self.unknown_dim(&name.clone(), clause.right.span);
+            }
+            let left = self.dim_of(&clause.left, scope, &mut open)?;
+            if clause.relation == Relation::Define {
+                if let [(name, sym)] = open.as_slice() {
+                    let size = left.solve(sym, &right).unwrap_or(right);
+                    let why = self.reason(clause.span, &size, ReasonKind::Written, Vec::new());
+                    scope.dims.insert(name.clone(), Bound { size, why });
+                    continue;
+                }
+                if left != right {
+                    let text = self.sources.text(clause.span).to_string();
+                    return self.where_fails(clause.span, &text, &left.to_string(), &right.to_string());
+                }
+                continue;
+            }
+            let difference = left.sub(&right).number();
+            let holds = match (clause.relation, difference) {
+                (_, None) => true,
+                (Relation::Lt, Some(d)) => d < 0,
+                (Relation::Le, Some(d)) => d <= 0,
+                (Relation::Gt, Some(d)) => d > 0,
+                (Relation::Ge, Some(d)) => d >= 0,
+                (Relation::Eq | Relation::Define, Some(d)) => d == 0,
+            };
+            if !holds {
+                let text = self.sources.text(clause.span).to_string();
+                return self.where_fails(clause.span, &text, &left.to_string(), &right.to_string());
+            }
+        }
+        Some(())
+    }
+
+    fn where_fails<T>(&mut self, span: Span, text: &str, left: &str, right: &str) -> Res<T> {
+        let at = self.calls.last().map_or(span, |c| c.span);
+        self.fail(
+            Diagnostic::error(codes::BAD_SIZE, at, format!("`{text}` does not hold: {left} against {right}"))
+                .label("called here")
+                .also(span, "demanded here"),
+        )
+    }
+
+    /// Compares a body's value with the declared result, and gives it the declared tag.
+    pub fn match_result(
+        &mut self,
+        value: Value,
+        declared: Option<&TypeExpr>,
+        span: Span,
+        what: &str,
+        scope: &mut Scope,
+    ) -> Res<Value> {
+        let value = self.present(value, span);
+        let Some(declared) = declared else { return Some(value) };
+        let text = format!("the result of `{what}`");
+        let place = Place { span, what: &text };
+        match (&declared.kind, value) {
+            (TypeKind::Tuple(types), Value::Tuple(values)) if types.len() == values.len() => {
+                let mut out = Vec::new();
+                for (ty, value) in types.iter().zip(values) {
+                    out.push(self.match_result(value, Some(ty), span, what, scope)?);
+                }
+                Some(Value::Tuple(out))
+            }
+            (_, Value::Tensor(node)) => {
+                let Form::Tensor(form) = form(declared) else {
+                    return self.fit(Value::Tensor(node), declared, place, scope);
+                };
+                let mut ty = self.ty(node).clone();
+                // An untagged value takes the declared tag, a tagged one must have it (or none is asked for).
+                let known: Vec<String> = scope.dims.keys().cloned().collect();
+                self.match_tensor(&form, &ty, scope, place)?;
+                let fresh = scope.dims.keys().find(|d| !known.contains(d)).cloned();
+                if let Some(name) = fresh
+                    && !self.is_builtin(declared.span)
+                {
+                    scope.dims.remove(&name);
+                    return self.unknown_dim(&name, declared.span);
+                }
+                if ty.weak || ty.tag != form.tag {
+                    (ty.weak, ty.dtype, ty.tag) = (false, form.dtype, form.tag);
+                    return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, span)));
+                }
+                Some(Value::Tensor(node))
+            }
+            (_, value) => self.fit(value, declared, place, scope),
+        }
+    }
+
+    /// `x: f32[B, S] = value`
+    pub fn ascribe(&mut self, value: Value, ty: &TypeExpr, span: Span, scope: &mut Scope) -> Res<Value> {
+        let place = Place { span, what: "the value" };
+        let value = self.present(value, span);
+        let value = self.fit(value, ty, place, scope)?;
+        let (Value::Tensor(node), Form::Tensor(form)) = (&value, form(ty)) else { return Some(value) };
+        let mut new = self.ty(*node).clone();
+        if new.tag == form.tag {
+            return Some(value);
+        }
+        new.tag = form.tag;
+        Some(Value::Tensor(self.node(Op::Cast, vec![*node], new, span)))
+    }
+}
+
+fn param_takes_function(param: &Param) -> bool {
+    let Some(ty) = &param.ty else { return false };
+    match form(ty) {
+        Form::Kind(kind) => matches!(kind.name.as_str(), "fn" | "rate"),
+        _ => false,
+    }
+}
+
+/// Our name for an argument of another library's, if the function has it.
+fn other_argument<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    let ours = match name {
+        "kernel_size" | "filter_size" | "ksize" => "kernel",
+        "in_channels" | "in_features" | "input_dim" | "num_embeddings" => "in",
+        "out_channels" | "out_features" | "filters" | "units" => "out",
+        "learning_rate" => "lr",
+        "strides" => "stride",
+        "use_bias" => "bias",
+        "dim" => "axis",
+        "pool_size" => "kernel",
+        "rate" | "prob" => "p",
+        "epsilon" => "eps",
+        "kernel_initializer" | "weight_init" => "init",
+        _ => return None,
+    };
+    names.iter().copied().find(|n| *n == ours)
+}

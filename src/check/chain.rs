@@ -1,0 +1,188 @@
+//! `seq` and `repeat`: chains of functions and layers.
+
+use super::context::{Checker, Instance, InstanceKind, Res, Scope};
+use super::values::{Callable, Given, InstanceId, Value};
+use crate::diag::{Diagnostic, codes};
+use crate::dims::Dim;
+use crate::source::Span;
+use crate::syntax::ast::{Expr, Ident, SeqItem};
+use std::collections::BTreeMap;
+
+/// More copies than this are a slip of the pen.
+const MOST_COPIES: i64 = 10_000;
+
+impl Checker<'_> {
+    /// `seq { a; name = B(); c }`
+    pub fn seq(&mut self, items: &[SeqItem], scope: &mut Scope, span: Span) -> Res<Value> {
+        let mut made = Vec::new();
+        let mut whole = true;
+        for (number, item) in items.iter().enumerate() {
+            let name = item.name.as_ref().map_or(number.to_string(), |n| n.name.clone());
+            match self.chain_item(&item.value, &name, scope) {
+                Some(value) => made.push((name, value, item.value.span)),
+                None => whole = false,
+            }
+        }
+        whole.then(|| self.make_chain(made, span))
+    }
+
+    fn make_chain(&mut self, items: Vec<(String, Value, Span)>, span: Span) -> Value {
+        self.instances.push(Instance {
+            kind: InstanceKind::Chain(items),
+            // Without a path until a binding or an outer chain gives it one.
+            path: String::new(),
+            span,
+            dims: BTreeMap::new(),
+            hypers: Vec::new(),
+            members: Vec::new(),
+            applied: false,
+        });
+        Value::Layer(InstanceId(self.instances.len() as u32 - 1))
+    }
+
+    /// One link: a function, or an instance whose path starts with a mark until the chain has its own.
+    fn chain_item(&mut self, expr: &Expr, name: &str, scope: &mut Scope) -> Res<Value> {
+        let value = self.eval_stage(expr, scope)?;
+        let pending = format!("\u{1}{name}");
+        match value {
+            Value::Recipe(recipe) => Some(Value::Layer(self.make_instance(&recipe, &pending, expr.span)?)),
+            Value::Layer(id) => {
+                if self.instances[id.0 as usize].path.is_empty() {
+                    self.instances[id.0 as usize].path = pending;
+                }
+                Some(Value::Layer(id))
+            }
+            Value::Stage(_) | Value::Partial(..) | Value::DType(_) => Some(value),
+            v if v.is_silent() => Some(v),
+            Value::Tensor(_) => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, expr.span, "a tensor cannot be a link of a chain")
+                    .label("a function or a layer is needed here")
+                    .help("in a chain a call leaves out its first argument: `leaky_relu(0.2)`"),
+            ),
+            v => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, expr.span, format!("{} cannot be a link of a chain", v.kind()))
+                    .label("a function or a layer is needed here"),
+            ),
+        }
+    }
+
+    /// `repeat n { … }`, `repeat i in 0..n { … }`, `repeat w in [64, 128] { … }`
+    pub fn repeat(
+        &mut self,
+        variable: Option<&Ident>,
+        over: &Expr,
+        body: &[SeqItem],
+        scope: &mut Scope,
+        span: Span,
+    ) -> Res<Value> {
+        let values = match self.eval(over, scope)? {
+            Value::Int(n, _) => self.count(&Dim::default(), &n, over.span)?,
+            Value::Range(a, b) => self.count(&a, &b, over.span)?,
+            Value::List(items) => Some(items),
+            v if v.is_silent() => None,
+            v => {
+                return self.fail(
+                    Diagnostic::error(codes::WRONG_KIND, over.span, format!("cannot repeat over {}", v.kind()))
+                        .label("a whole number, a range or a list is needed here"),
+                );
+            }
+        };
+        // How many is known only by name: one copy stands for all.
+        let values = values.unwrap_or_else(|| vec![Value::Unknown]);
+        let mut copies = Vec::new();
+        for (number, value) in values.into_iter().enumerate() {
+            let mut inner = scope.clone();
+            if let Some(variable) = variable {
+                inner.bind(&variable.name, value, variable.span);
+            }
+            let name = number.to_string();
+            let copy = match body {
+                [only] if only.name.is_none() => self.chain_item(&only.value, &name, &mut inner)?,
+                several => {
+                    let chain = self.seq(several, &mut inner, span)?;
+                    if let Value::Layer(id) = chain {
+                        self.instances[id.0 as usize].path = format!("\u{1}{name}");
+                    }
+                    chain
+                }
+            };
+            copies.push((name, copy, span));
+        }
+        Some(self.make_chain(copies, span))
+    }
+
+    /// The whole numbers from `a` to `b`; none inside if they are known only by name.
+    fn count(&mut self, a: &Dim, b: &Dim, span: Span) -> Res<Option<Vec<Value>>> {
+        let (Some(from), Some(to)) = (a.number(), b.number()) else { return Some(None) };
+        if to - from > MOST_COPIES || to < from {
+            return self.fail(
+                Diagnostic::error(codes::BAD_SIZE, span, format!("cannot make {} copies", to - from))
+                    .label(format!("from 0 to {MOST_COPIES} copies are possible")),
+            );
+        }
+        Some(Some((from..to).map(Value::int).collect()))
+    }
+
+    pub fn apply_chain(
+        &mut self,
+        id: InstanceId,
+        items: Vec<(String, Value, Span)>,
+        given: Vec<Given>,
+        span: Span,
+    ) -> Res<Value> {
+        let (named, mut first): (Vec<Given>, Vec<Given>) = given.into_iter().partition(|g| g.name.is_some());
+        for extra in &named {
+            let name = extra.name.clone().unwrap_or_default();
+            if !items.iter().any(|(_, v, _)| self.declares(v, &name)) && !items.is_empty() {
+                return self.fail(
+                    Diagnostic::error(
+                        codes::UNKNOWN_ARGUMENT,
+                        extra.span,
+                        format!("no link of this chain has an argument `{name}`"),
+                    )
+                    .label("nobody takes this")
+                    .also(self.instances[id.0 as usize].span, "the chain"),
+                );
+            }
+        }
+        if first.len() != 1 {
+            return self.fail(
+                Diagnostic::error(codes::MISSING_ARGUMENT, span, "a chain takes one value and named arguments")
+                    .label(format!("{} positional values are given", first.len())),
+            );
+        }
+        let before = self.enter_path(&self.instances[id.0 as usize].path.clone());
+        let mut value = first.remove(0);
+        let mut result = Some(value.value.clone());
+        for (_, link, at) in &items {
+            let mut args = vec![value.clone()];
+            named
+                .iter()
+                .filter(|n| self.declares(link, n.name.as_deref().unwrap_or("")))
+                .for_each(|n| args.push(n.clone()));
+            result = self.apply(link.clone(), args, *at);
+            match &result {
+                Some(v) => value = Given { name: None, value: v.clone(), span: *at },
+                None => break,
+            }
+        }
+        self.scope_path = before;
+        result
+    }
+
+    /// True if a link takes a named argument.
+    fn declares(&self, link: &Value, name: &str) -> bool {
+        let has = |params: &[crate::syntax::ast::Param]| params.iter().any(|p| p.name.name == name);
+        match link {
+            Value::Layer(id) | Value::Partial(id, _) => match &self.instances[id.0 as usize].kind {
+                InstanceKind::Layer(decl) => decl.forward.as_ref().is_some_and(|f| has(&f.params)),
+                InstanceKind::Chain(items) => items.iter().any(|(_, v, _)| self.declares(v, name)),
+            },
+            Value::Stage(stage) => match &stage.callable {
+                Callable::Fn(decl) => has(&decl.params) && !stage.given.iter().any(|g| g.name.as_deref() == Some(name)),
+                _ => false,
+            },
+            _ => link.is_silent(),
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The checker's state: what has been declared, made and found so far.
+
+use super::library::Library;
+use super::program::{LayerRow, Var};
+use super::values::{Axis, DataValue, InstanceId, Ty, Value, Why};
+use crate::diag::{Diagnostic, codes, suggest};
+use crate::dims::{Dim, Sym};
+use crate::graph::{Graph, NodeId, Origin};
+use crate::ops::{DType, Op, VarId};
+use crate::source::{FileId, Sources, Span};
+use crate::syntax::ast;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// A declared name.
+#[derive(Clone)]
+pub enum Def {
+    Const(Rc<ast::Expr>),
+    Fn(Rc<ast::FnDecl>),
+    Layer(Rc<ast::LayerDecl>),
+    Optimizer(Rc<ast::OptimizerDecl>),
+    Data(Rc<ast::DataDecl>),
+    Task,
+}
+
+impl Def {
+    /// What it is, with its article.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Def::Const(_) => "a constant",
+            Def::Fn(_) => "a function",
+            Def::Layer(_) => "a layer",
+            Def::Optimizer(_) => "an optimizer",
+            Def::Data(_) => "a data set",
+            Def::Task => "a task",
+        }
+    }
+}
+
+/// Why an axis has its size.
+#[derive(Clone, Debug)]
+pub struct Reason {
+    pub span: Span,
+    pub size: Dim,
+    pub kind: ReasonKind,
+    pub parents: Vec<Why>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReasonKind {
+    /// Written in a type, or as a hyper-parameter.
+    Written,
+    /// Made from its parent by an operation (`MaxPool2d`).
+    Made(String),
+    /// The parents' product.
+    Product,
+    /// A field of the data.
+    Data,
+}
+
+/// A graph being made, with what the checker knows of its nodes.
+#[derive(Default)]
+pub struct Sheet {
+    pub graph: Graph<Dim>,
+    pub tys: Vec<Ty>,
+    /// The value of each variable at this point of the program.
+    pub current: BTreeMap<VarId, NodeId>,
+    /// Variables that were assigned.
+    pub assigned: BTreeSet<VarId>,
+}
+
+/// A dim's value in a scope.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    pub size: Dim,
+    pub why: Why,
+}
+
+#[derive(Clone)]
+pub struct Local {
+    pub name: String,
+    pub value: Value,
+    pub span: Span,
+    pub used: bool,
+    /// A binding of the user's, which must be used.
+    pub checked: bool,
+}
+
+/// The scope of one function, layer or task while its body is evaluated.
+#[derive(Clone)]
+pub struct Scope {
+    pub locals: Vec<Local>,
+    pub dims: BTreeMap<String, Bound>,
+    /// `..batch`: the axes it stands for.
+    pub rests: BTreeMap<String, Vec<Axis>>,
+    pub instance: Option<InstanceId>,
+    /// A member whose own expression this is: it does not see itself.
+    pub hidden: Option<String>,
+    /// Names that stand for optimizer state: assignment updates the variable.
+    pub states: BTreeMap<String, VarId>,
+    pub file: FileId,
+}
+
+impl Scope {
+    pub fn new(file: FileId) -> Scope {
+        Scope {
+            locals: Vec::new(),
+            dims: BTreeMap::new(),
+            rests: BTreeMap::new(),
+            instance: None,
+            hidden: None,
+            states: BTreeMap::new(),
+            file,
+        }
+    }
+
+    pub fn bind(&mut self, name: &str, value: Value, span: Span) {
+        self.locals.push(Local { name: name.into(), value, span, used: false, checked: false });
+    }
+
+    pub fn local(&mut self, name: &str) -> Option<&mut Local> {
+        self.locals.iter_mut().rev().find(|l| l.name == name)
+    }
+}
+
+/// One call on the way to what is being evaluated.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub span: Span,
+    /// `Linear` or `fc1 = Linear`.
+    pub text: String,
+}
+
+/// A layer or a chain that has been made.
+pub struct Instance {
+    pub kind: InstanceKind,
+    /// `net.body.0`
+    pub path: String,
+    /// Where it was made.
+    pub span: Span,
+    pub dims: BTreeMap<String, Bound>,
+    pub hypers: Vec<Local>,
+    pub members: Vec<(String, Value)>,
+    pub applied: bool,
+}
+
+pub enum InstanceKind {
+    Layer(Rc<ast::LayerDecl>),
+    /// `seq` or `repeat`: the items with their names.
+    Chain(Vec<(String, Value, Span)>),
+}
+
+/// What the checker asks about data sets; opening one is the business of whoever answers.
+pub trait DataFacts {
+    fn is_source(&self, name: &str) -> bool;
+    fn names(&self) -> Vec<String>;
+    /// What is known of a source called with these arguments.
+    fn facts(&self, data: &DataValue) -> Result<Facts, Box<Diagnostic>>;
+}
+
+/// What is known of a data set.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub fields: Vec<FieldFacts>,
+    /// Samples for training.
+    pub count: Option<usize>,
+    /// Why sizes are missing, if they are.
+    pub warning: Option<Box<Diagnostic>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct FieldFacts {
+    pub name: String,
+    pub dtype: DType,
+    /// Of one sample; none where only the data knows.
+    pub shape: Vec<Option<usize>>,
+    pub classes: Option<usize>,
+}
+
+/// How far evaluation went wrong: `None` means that it was reported already.
+pub type Res<T> = Option<T>;
+
+pub struct Checker<'a> {
+    pub sources: &'a mut Sources,
+    pub library: Library,
+    pub library_defs: BTreeMap<String, Option<Def>>,
+    pub defs: BTreeMap<String, (Def, Span)>,
+    pub found: Vec<Diagnostic>,
+    pub reasons: Vec<Reason>,
+    pub sheet: Sheet,
+    pub init: Sheet,
+    pub instances: Vec<Instance>,
+    pub vars: Vec<Var>,
+    pub rows: Vec<LayerRow>,
+    /// Known in a task's step; not while a declaration is checked on its own.
+    pub training: Option<bool>,
+    /// True while a declaration is checked on its own.
+    pub generic: bool,
+    pub calls: Vec<Call>,
+    /// Names being evaluated, against recursion.
+    pub active: Vec<String>,
+    /// Declarations that had errors of their own: their bodies are not entered again.
+    pub broken: BTreeSet<String>,
+    pub task: usize,
+    pub symbols: u32,
+    pub scope_path: u32,
+    pub constants: BTreeMap<String, Value>,
+    pub data: &'a dyn DataFacts,
+    /// Draws made so far in this graph, by instance path: a part of each draw's identity.
+    pub draws: BTreeMap<String, u64>,
+    /// Variables that the step at hand may not move.
+    pub frozen: BTreeSet<VarId>,
+    /// The step being evaluated, if one is.
+    pub step: Option<super::tasks::StepState>,
+    /// Bindings of the tasks checked so far.
+    pub task_scopes: BTreeMap<String, Vec<(String, Value)>>,
+}
+
+impl Checker<'_> {
+    pub fn report(&mut self, mut diagnostic: Diagnostic) {
+        if let Some(primary) = &mut diagnostic.primary {
+            let at = primary.span;
+            let blamed = self.blame(at);
+            if blamed != at {
+                primary.span = blamed;
+            }
+        }
+        diagnostic.secondary.retain(|l| !self.sources.file(l.span.file).builtin);
+        self.found.push(diagnostic);
+    }
+
+    /// Reports and fails.
+    pub fn fail<T>(&mut self, diagnostic: Diagnostic) -> Res<T> {
+        self.report(diagnostic);
+        None
+    }
+
+    /// The user's own place for a span: itself, or the innermost call outside of the standard library.
+    pub fn blame(&self, span: Span) -> Span {
+        if !self.sources.file(span.file).builtin {
+            return span;
+        }
+        let user = self.calls.iter().rev().find(|c| !self.sources.file(c.span.file).builtin);
+        user.map_or(span, |c| c.span)
+    }
+
+    pub fn is_builtin(&self, span: Span) -> bool {
+        self.sources.file(span.file).builtin
+    }
+
+    pub fn errors(&self) -> usize {
+        self.found.iter().filter(|d| d.severity == crate::diag::Severity::Error).count()
+    }
+
+    // ---- names ----
+
+    /// The item of this name: of the file, else of the standard library.
+    pub fn def(&mut self, name: &str) -> Option<Def> {
+        if let Some((def, _)) = self.defs.get(name) {
+            return Some(def.clone());
+        }
+        if let Some(def) = self.library_defs.get(name) {
+            return def.clone();
+        }
+        let def = self.library.item(name, self.sources).and_then(|item| match item.kind {
+            ast::ItemKind::Const { value, .. } => Some(Def::Const(Rc::new(value))),
+            ast::ItemKind::Fn(d) => Some(Def::Fn(Rc::new(d))),
+            ast::ItemKind::Layer(d) => Some(Def::Layer(Rc::new(d))),
+            ast::ItemKind::Optimizer(d) => Some(Def::Optimizer(Rc::new(d))),
+            _ => None,
+        });
+        self.library_defs.insert(name.into(), def.clone());
+        def
+    }
+
+    /// The name that was probably meant, among `near` and everything that is in scope everywhere.
+    pub fn suggestion(&self, name: &str, near: &[String]) -> Option<String> {
+        if let Some(known) = super::foreign::other_name(name) {
+            return Some(known.into());
+        }
+        let mut all: Vec<&str> = near.iter().map(String::as_str).collect();
+        all.extend(self.defs.keys().map(String::as_str));
+        for name in self.library.names() {
+            all.push(name);
+        }
+        for surface in crate::ops::TABLE.iter().flat_map(|d| d.surfaces) {
+            all.push(surface.name);
+        }
+        for name in super::special::NAMES {
+            all.push(name);
+        }
+        suggest::nearest(name, all).map(str::to_string)
+    }
+
+    // ---- sizes ----
+
+    pub fn fresh(&mut self, name: &str) -> Sym {
+        self.symbols += 1;
+        Sym { id: self.symbols, name: name.into() }
+    }
+
+    pub fn reason(&mut self, span: Span, size: &Dim, kind: ReasonKind, parents: Vec<Why>) -> Why {
+        self.reasons.push(Reason { span, size: size.clone(), kind, parents });
+        Why(self.reasons.len() as u32 - 1)
+    }
+
+    pub fn written(&mut self, span: Span, size: Dim) -> Axis {
+        let why = self.reason(span, &size, ReasonKind::Written, Vec::new());
+        Axis { size, why }
+    }
+
+    // ---- nodes ----
+
+    pub fn ty(&self, node: NodeId) -> &Ty {
+        &self.sheet.tys[node.index()]
+    }
+
+    /// Appends a node of a known type.
+    pub fn node(&mut self, op: Op<Dim>, inputs: Vec<NodeId>, ty: Ty, span: Span) -> NodeId {
+        let origin = Origin { span: self.blame(span), scope: self.scope_path };
+        let id = self.sheet.graph.push(op, inputs, ty.plain(), origin);
+        self.sheet.tys.push(ty);
+        id
+    }
+
+    pub fn scalar(&mut self, value: f64, dtype: DType, span: Span) -> NodeId {
+        self.node(Op::Const(value), Vec::new(), Ty { dtype, axes: Vec::new(), tag: None, weak: false }, span)
+    }
+
+    /// The present value of a variable.
+    pub fn read(&mut self, var: VarId, span: Span) -> NodeId {
+        if let Some(&node) = self.sheet.current.get(&var) {
+            return node;
+        }
+        let (ty, declared) = {
+            let v = &self.vars[var.0 as usize];
+            (v.ty.clone(), v.span)
+        };
+        let axes = ty.shape.iter().map(|d| self.written(declared, d.clone())).collect();
+        let ty = Ty { dtype: ty.dtype, axes, tag: None, weak: false };
+        let node = self.node(Op::Read(var), Vec::new(), ty, span);
+        self.sheet.current.insert(var, node);
+        node
+    }
+
+    /// Makes an instance path an origin's scope; gives back the one before.
+    pub fn enter_path(&mut self, path: &str) -> u32 {
+        let before = self.scope_path;
+        let scopes = &mut self.sheet.graph.scopes;
+        self.scope_path = match scopes.iter().position(|s| s == path) {
+            Some(i) => i as u32,
+            None => {
+                scopes.push(path.to_string());
+                scopes.len() as u32 - 1
+            }
+        };
+        before
+    }
+
+    pub fn not_supported<T>(&mut self, span: Span, what: &str) -> Res<T> {
+        self.fail(Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} is not supported yet")))
+    }
+}

@@ -1,0 +1,286 @@
+//! Declarations checked on their own, with sizes known only by name: what can be said without an instance.
+
+use super::context::{Checker, Def, ReasonKind, Scope, Sheet};
+use super::program::LayerRow;
+use super::shapes::{Form, form};
+use super::values::{Axis, Callable, Given, Recipe, Ty, Value};
+use crate::diag::{Diagnostic, codes};
+use crate::dims::Dim;
+use crate::graph::NodeId;
+use crate::ops::{self, GradientRule, Op, VarId};
+use crate::source::Span;
+use crate::syntax::ast::{DimExpr, Expr, ExprKind, LayerDecl, MemberKind, Param, TypeKind};
+use crate::syntax::walk::{each_expr, each_expr_of};
+use std::rc::Rc;
+
+impl Checker<'_> {
+    /// Checks a function or layer by itself. Gives the rows of a model's table.
+    pub fn declaration(&mut self, name: &str, def: &Def) -> Vec<LayerRow> {
+        let errors = self.errors();
+        let mut rows = Vec::new();
+        // What is made here is not part of any task.
+        let vars = std::mem::take(&mut self.vars);
+        let instances = std::mem::take(&mut self.instances);
+        let init = std::mem::take(&mut self.init);
+        let mentions_training = match def {
+            Def::Fn(decl) => self.sources.text(decl.body.span).contains("training"),
+            Def::Layer(decl) => {
+                decl.forward.as_ref().is_some_and(|f| self.sources.text(f.body.span).contains("training"))
+            }
+            _ => false,
+        };
+        self.generic = true;
+        for training in [true, false] {
+            if !training && !mentions_training {
+                break;
+            }
+            self.training = Some(training);
+            self.sheet = Sheet::default();
+            self.init = Sheet::default();
+            self.draws.clear();
+            self.scope_path = 0;
+            self.vars.clear();
+            self.instances.clear();
+            self.rows.clear();
+            match def {
+                Def::Fn(decl) => {
+                    let callable = Callable::Fn(decl.clone());
+                    let mut scope = Scope::new(decl.name.span.file);
+                    let given = self.stand_ins(&decl.params, &mut scope);
+                    self.quietly_called(|c| c.call(&callable, given, decl.name.span));
+                }
+                Def::Layer(decl) => self.layer_declaration(name, decl, training, errors),
+                _ => {}
+            }
+            if training {
+                rows = std::mem::take(&mut self.rows);
+            }
+        }
+        self.generic = false;
+        self.rows.clear();
+        (self.vars, self.instances, self.init) = (vars, instances, init);
+        self.sheet = Sheet::default();
+        if self.errors() > errors {
+            self.broken.insert(name.to_string());
+        }
+        rows
+    }
+
+    fn quietly_called<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
+        self.calls.clear();
+        self.active.clear();
+        run(self)
+    }
+
+    fn layer_declaration(&mut self, name: &str, decl: &Rc<LayerDecl>, training: bool, errors: usize) {
+        let mut scope = Scope::new(decl.name.span.file);
+        let given = self.hyper_stand_ins(&decl.params);
+        let recipe = Recipe { decl: decl.clone(), given, span: decl.name.span };
+        let path = if decl.is_model { String::new() } else { name.to_string() };
+        let Some(id) = self.quietly_called(|c| c.make_instance(&recipe, &path, decl.name.span)) else { return };
+        let Some(forward) = &decl.forward else {
+            if !self.broken.contains(name) {
+                self.report(
+                    Diagnostic::error(codes::MISSING_PART, decl.name.span, format!("`{name}` has no `forward`"))
+                        .label("a layer says what it computes")
+                        .help("add `forward(x: f32[B, D]) -> f32[B, D] { … }`"),
+                );
+            }
+            return;
+        };
+        // Names of hyper-parameters are sizes too.
+        scope.dims = self.instances[id.0 as usize].dims.clone();
+        let given = self.stand_ins(&forward.params, &mut scope);
+        let span = decl.name.span;
+        let value = self.quietly_called(|c| c.apply_instance(id, given, span));
+        if !training {
+            return;
+        }
+        self.unused_members(decl);
+        if self.errors() == errors
+            && let Some(value) = value
+        {
+            self.unreached_parameters(&value);
+        }
+    }
+
+    /// Members that nothing mentions.
+    fn unused_members(&mut self, decl: &LayerDecl) {
+        let Some(forward) = &decl.forward else { return };
+        let mut mentioned: Vec<String> = Vec::new();
+        let mut see = |e: &Expr| {
+            if let ExprKind::Name(n) = &e.kind {
+                mentioned.push(n.clone());
+            }
+        };
+        each_expr_of(&forward.body, &mut see);
+        for param in &forward.params {
+            param.default.iter().for_each(|e| each_expr(e, &mut see));
+        }
+        for member in &decl.members {
+            match &member.kind {
+                MemberKind::Bind(e) => each_expr(e, &mut see),
+                MemberKind::Param { init, .. } | MemberKind::State { init, .. } => {
+                    init.iter().for_each(|e| each_expr(e, &mut see));
+                }
+                MemberKind::Error => {}
+            }
+        }
+        // What could not be read may have used them.
+        let unread = forward.body.stmts.iter().any(|s| matches!(s.kind, crate::syntax::ast::StmtKind::Error));
+        for member in &decl.members {
+            if unread || mentioned.contains(&member.name.name) {
+                continue;
+            }
+            match &member.kind {
+                MemberKind::Param { .. } => self.no_gradient(&member.name.name.clone(), member.span, None),
+                MemberKind::Bind(_) => {
+                    let name = member.name.name.clone();
+                    self.report(
+                        Diagnostic::error(
+                            codes::UNUSED,
+                            member.name.span,
+                            format!("`{name}` is never used in `forward`"),
+                        )
+                        .label("its parameters would get no gradient")
+                        .help(format!("apply it, `x |> {name}`, or remove it")),
+                    );
+                }
+                MemberKind::State { .. } | MemberKind::Error => {}
+            }
+        }
+    }
+
+    /// Parameters from which no gradient leads to the result.
+    fn unreached_parameters(&mut self, value: &Value) {
+        let mut outputs = Vec::new();
+        float_outputs(value, self, &mut outputs);
+        if outputs.is_empty() {
+            return;
+        }
+        let reached = self.reached(&outputs);
+        let lost: Vec<(String, Span, NodeId)> = self
+            .sheet
+            .graph
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(i, node)| {
+                let Op::Read(VarId(v)) = node.op else { return None };
+                let (id, var) = (NodeId(i as u32), &self.vars[v as usize]);
+                let learned = var.kind == super::program::VarKind::Param;
+                (learned && !reached.contains(&id)).then(|| (var.path.clone(), var.span, id))
+            })
+            .collect();
+        for (path, span, id) in lost {
+            let blocked = self.blocker(id);
+            self.no_gradient(&path, span, blocked);
+        }
+    }
+
+    /// The first operation on the way from a node that lets no gradient through.
+    fn blocker(&self, from: NodeId) -> Option<(Span, String)> {
+        let mut tainted = vec![false; self.sheet.graph.nodes.len()];
+        tainted[from.index()] = true;
+        for (i, node) in self.sheet.graph.nodes.iter().enumerate() {
+            if !node.inputs.iter().any(|n| tainted[n.index()]) {
+                continue;
+            }
+            let def = ops::def_of(&node.op);
+            if let GradientRule::None(why) = &def.gradient {
+                return Some((node.origin.span, format!("`{}` lets no gradient through: {why}", def.name)));
+            }
+            if !node.ty.dtype.is_float() {
+                return Some((node.origin.span, "no gradient passes through whole numbers".into()));
+            }
+            tainted[i] = true;
+        }
+        None
+    }
+
+    /// Arguments that stand for any: tensors of the declared types, sizes by name.
+    fn stand_ins(&mut self, params: &[Param], scope: &mut Scope) -> Vec<Given> {
+        let mut given = Vec::new();
+        for param in params {
+            let value = self.stand_in(param, scope);
+            if let Value::Int(size, _) = &value {
+                let why = self.reason(param.span, size, ReasonKind::Written, Vec::new());
+                scope.dims.insert(param.name.name.clone(), super::context::Bound { size: size.clone(), why });
+            }
+            // What is unknown keeps its default: the usual case is checked.
+            if matches!(value, Value::None) && param.default.is_some() {
+                continue;
+            }
+            given.push(Given { name: Some(param.name.name.clone()), value, span: param.span });
+        }
+        given
+    }
+
+    fn hyper_stand_ins(&mut self, params: &[Param]) -> Vec<Given> {
+        let mut given = Vec::new();
+        for param in params.iter().filter(|p| p.default.is_none()) {
+            let mut scope = Scope::new(param.span.file);
+            let value = self.stand_in(param, &mut scope);
+            given.push(Given { name: Some(param.name.name.clone()), value, span: param.span });
+        }
+        given
+    }
+
+    fn stand_in(&mut self, param: &Param, scope: &mut Scope) -> Value {
+        let Some(ty) = &param.ty else { return Value::Unknown };
+        match form(ty) {
+            Form::Tensor(tensor) if !matches!(ty.kind, TypeKind::Choice(_)) => {
+                if param.default.is_some() {
+                    return Value::None;
+                }
+                let mut axes = Vec::new();
+                for dim in tensor.dims {
+                    match dim {
+                        DimExpr::Rest(name, span) => {
+                            let text = name.as_ref().map_or("..".to_string(), |n| format!("..{}", n.name));
+                            let known = name.as_ref().and_then(|n| scope.rests.get(&n.name).cloned());
+                            let rest = known.unwrap_or_else(|| {
+                                let size = Dim::from(self.fresh(&text));
+                                vec![self.written(*span, size)]
+                            });
+                            if let Some(name) = name {
+                                scope.rests.insert(name.name.clone(), rest.clone());
+                            }
+                            axes.extend(rest);
+                        }
+                        DimExpr::Size(expr) => {
+                            let mut open = Vec::new();
+                            let Some(size) = self.dim_of(expr, scope, &mut open) else { return Value::Poison };
+                            for (name, sym) in open {
+                                let own = Dim::from(sym);
+                                let why = self.reason(expr.span, &own, ReasonKind::Written, Vec::new());
+                                scope.dims.insert(name, super::context::Bound { size: own, why });
+                            }
+                            axes.push(Axis { why: self.reason(expr.span, &size, ReasonKind::Written, vec![]), size });
+                        }
+                    }
+                }
+                let ty = Ty { dtype: tensor.dtype, axes, tag: tensor.tag, weak: false };
+                let number = self.sheet.graph.nodes.len() as u32;
+                Value::Tensor(self.node(Op::Field(number), Vec::new(), ty, param.span))
+            }
+            Form::Kind(kind) => match kind.name.as_str() {
+                _ if param.default.is_some() => Value::None,
+                "int" => Value::Int(Dim::from(self.fresh(&param.name.name)), None),
+                "float" | "rate" => Value::UnknownNumber,
+                "clock" => Value::Clock,
+                _ => Value::Unknown,
+            },
+            _ if param.default.is_some() => Value::None,
+            _ => Value::Unknown,
+        }
+    }
+}
+
+fn float_outputs(value: &Value, checker: &Checker, out: &mut Vec<NodeId>) {
+    match value {
+        Value::Tensor(node) if checker.ty(*node).dtype.is_float() => out.push(*node),
+        Value::Tuple(items) => items.iter().for_each(|v| float_outputs(v, checker, out)),
+        _ => {}
+    }
+}

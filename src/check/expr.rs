@@ -1,0 +1,554 @@
+//! Expressions and statements: evaluated where compile-time values meet, and written into the graph where tensors do.
+
+use super::context::{Checker, Def, Res, Scope};
+use super::values::{Callable, DataValue, OptimizerValue};
+use super::values::{Given, Recipe, Stage, Value};
+use crate::diag::{Diagnostic, codes};
+use crate::dims::Dim;
+use crate::ops::{self, DType};
+use crate::source::Span;
+use crate::syntax::ast::{self, BinaryOp, Block, Else, Expr, ExprKind, Pattern, Stmt, StmtKind, UnaryOp};
+use std::rc::Rc;
+
+impl Checker<'_> {
+    pub fn eval(&mut self, expr: &Expr, scope: &mut Scope) -> Res<Value> {
+        match &expr.kind {
+            ExprKind::Int(n, None) => Some(Value::int(*n)),
+            ExprKind::Float(v, None) => Some(Value::Float(*v)),
+            ExprKind::Int(n, Some(unit)) => Some(Value::Quantity(*n as f64, unit.name.clone())),
+            ExprKind::Float(v, Some(unit)) => Some(Value::Quantity(*v, unit.name.clone())),
+            ExprKind::Str(s) => Some(Value::Str(s.clone())),
+            ExprKind::Name(name) => self.name_value(name, expr.span, scope),
+            ExprKind::Tuple(items) => Some(Value::Tuple(self.eval_all(items, scope)?)),
+            ExprKind::List(items) => Some(Value::List(self.eval_all(items, scope)?)),
+            ExprKind::Call { callee, args } => self.eval_call(expr.span, callee, args, scope),
+            ExprKind::Index { base, indices } => {
+                let base_value = self.eval(base, scope)?;
+                self.index(base_value, indices, expr.span, scope)
+            }
+            ExprKind::Field { base, name } => {
+                let base = self.eval(base, scope)?;
+                self.field(base, name, expr.span)
+            }
+            ExprKind::Unary { op, value } => {
+                let value = self.eval(value, scope)?;
+                match op {
+                    UnaryOp::Neg => self.negate(value, expr.span),
+                    UnaryOp::Not => self.logical_not(value, expr.span),
+                }
+            }
+            ExprKind::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right, .. } => {
+                self.logic(*op, left, right, expr.span, scope)
+            }
+            ExprKind::Binary { op, left, right, op_span } => {
+                // Both sides are looked at, so that a fault in each is found in one run.
+                let (a, b) = (self.eval(left, scope), self.eval(right, scope));
+                self.binary(*op, a?, b?, expr.span, *op_span)
+            }
+            ExprKind::Pipe { value, stage } => {
+                let input = self.eval(value, scope);
+                let function = self.eval_stage(stage, scope);
+                let first = Given { name: None, value: input?, span: value.span };
+                self.apply(function?, vec![first], stage.span)
+            }
+            ExprKind::Range { from, to } => {
+                let (a, b) = (self.eval(from, scope)?, self.eval(to, scope)?);
+                Some(Value::Range(self.whole(a, from.span)?, self.whole(b, to.span)?))
+            }
+            ExprKind::If { condition, then, otherwise } => {
+                self.eval_if(condition, then, otherwise.as_deref(), scope, false)
+            }
+            ExprKind::Seq(items) => self.seq(items, scope, expr.span),
+            ExprKind::Repeat { variable, over, body } => self.repeat(variable.as_ref(), over, body, scope, expr.span),
+            ExprKind::Scan(_) => self.not_supported(expr.span, "`scan`"),
+            ExprKind::Wildcard(_) => self.not_supported(expr.span, "a selection as a value"),
+            ExprKind::Grouped { .. } => self.not_supported(expr.span, "settings for groups of parameters"),
+            ExprKind::Missing | ExprKind::Error => None,
+        }
+    }
+
+    fn eval_all(&mut self, items: &[Expr], scope: &mut Scope) -> Res<Vec<Value>> {
+        let values: Vec<_> = items.iter().map(|e| self.eval(e, scope)).collect();
+        values.into_iter().collect()
+    }
+
+    /// Evaluates where a function is expected: a call leaves out its first argument.
+    pub fn eval_stage(&mut self, expr: &Expr, scope: &mut Scope) -> Res<Value> {
+        match &expr.kind {
+            ExprKind::Call { callee, args } => {
+                let function = self.eval(callee, scope)?;
+                match function {
+                    Value::Stage(stage) => {
+                        let mut given = stage.given.clone();
+                        given.extend(self.eval_args(&Value::Stage(stage.clone()), args, scope)?);
+                        Some(Value::Stage(Rc::new(Stage { callable: stage.callable.clone(), given, span: expr.span })))
+                    }
+                    // `x |> block(mask: m)`: further arguments of a layer.
+                    Value::Layer(_) => {
+                        let given = self.eval_args(&function, args, scope)?;
+                        let Value::Layer(id) = function else { return None };
+                        Some(Value::Partial(id, Rc::new(given)))
+                    }
+                    other => self.call_value(other, args, expr.span, callee.span, scope),
+                }
+            }
+            ExprKind::If { condition, then, otherwise } => {
+                self.eval_if(condition, then, otherwise.as_deref(), scope, true)
+            }
+            _ => self.eval(expr, scope),
+        }
+    }
+
+    fn eval_call(&mut self, span: Span, callee: &Expr, args: &[ast::Arg], scope: &mut Scope) -> Res<Value> {
+        // A method of another library's tensors: `x.view(…)`.
+        if let ExprKind::Field { base, name } = &callee.kind
+            && let Some(receiver) = self.eval(base, scope)
+        {
+            if matches!(receiver, Value::Tensor(_) | Value::Var(_)) {
+                return self.method(&name.name, callee.span, base, args);
+            }
+            let function = self.field(receiver, name, callee.span)?;
+            return self.call_value(function, args, span, callee.span, scope);
+        }
+        let Some(function) = self.eval(callee, scope) else {
+            // The arguments may hold faults of their own.
+            for arg in args {
+                self.eval(&arg.value, scope);
+            }
+            return None;
+        };
+        self.call_value(function, args, span, callee.span, scope)
+    }
+
+    fn method<T>(&mut self, name: &str, span: Span, base: &Expr, args: &[ast::Arg]) -> Res<T> {
+        let ours = super::foreign::other_name(name).unwrap_or(name).to_string();
+        let receiver = self.sources.text(base.span).to_string();
+        let list: Vec<String> = args.iter().map(|a| self.sources.text(a.span).to_string()).collect();
+        let call = match (ours.as_str(), list.is_empty()) {
+            ("reshape", _) => format!("reshape({receiver}, [{}])", list.join(", ")),
+            (_, true) => format!("{ours}({receiver})"),
+            (_, false) => format!("{ours}({receiver}, {})", list.join(", ")),
+        };
+        self.fail(
+            Diagnostic::error(codes::UNKNOWN_NAME, span, format!("tensors have no method `{name}`"))
+                .label("operations are functions here")
+                .help(format!("write `{call}`")),
+        )
+    }
+
+    /// Calls a value with written arguments.
+    fn call_value(
+        &mut self,
+        function: Value,
+        args: &[ast::Arg],
+        span: Span,
+        name_span: Span,
+        scope: &mut Scope,
+    ) -> Res<Value> {
+        let given = self.eval_args(&function, args, scope)?;
+        match function {
+            Value::Stage(stage) => {
+                let mut all = given;
+                all.extend(stage.given.clone());
+                self.call(&stage.callable, all, span)
+            }
+            Value::Recipe(recipe) => {
+                let mut all = recipe.given.clone();
+                all.extend(given);
+                Some(Value::Recipe(Rc::new(Recipe { decl: recipe.decl.clone(), given: all, span })))
+            }
+            Value::Layer(id) => self.apply_instance(id, given, span),
+            Value::Optimizer(o) => {
+                let mut all = o.given.clone();
+                all.extend(given);
+                Some(Value::Optimizer(Rc::new(OptimizerValue { decl: o.decl.clone(), given: all, span })))
+            }
+            Value::Data(d) => {
+                let mut data = DataValue::clone(&d);
+                data.args.extend(given);
+                data.span = span;
+                Some(Value::Data(Rc::new(data)))
+            }
+            Value::DType(dtype) => match given.as_slice() {
+                [one] => self.cast(one.value.clone(), dtype, span),
+                _ => self.fail(
+                    Diagnostic::error(codes::MISSING_ARGUMENT, span, format!("`{dtype}(x)` takes one argument"))
+                        .help("to convert several tensors, convert each"),
+                ),
+            },
+            Value::Float(_) | Value::Int(..) if given.len() <= 1 => Some(function),
+            v if v.is_silent() => Some(Value::Poison),
+            v => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, name_span, format!("{} cannot be called", v.kind()))
+                    .label("not a function or a layer"),
+            ),
+        }
+    }
+
+    /// Evaluates arguments; those for parameters of kind `fn`, `rate` or `layer` as stages.
+    pub fn eval_args(&mut self, function: &Value, args: &[ast::Arg], scope: &mut Scope) -> Res<Vec<Given>> {
+        let mut given = Vec::new();
+        let mut whole = true;
+        for (position, arg) in args.iter().enumerate() {
+            let name = arg.name.as_ref().map(|n| n.name.as_str());
+            let value = if self.takes_function(function, position, name) {
+                self.eval_stage(&arg.value, scope)
+            } else if let Some(word) = self.word(function, position, name, &arg.value) {
+                Some(Value::Str(word))
+            } else {
+                self.eval(&arg.value, scope)
+            };
+            match value {
+                Some(value) => given.push(Given { name: name.map(str::to_string), value, span: arg.value.span }),
+                None => {
+                    whole = false;
+                    given.push(Given { name: name.map(str::to_string), value: Value::Poison, span: arg.value.span });
+                }
+            }
+        }
+        // Wrong names and counts are worth saying even where a value is broken.
+        if !whole {
+            self.check_names(function, &given);
+            return None;
+        }
+        Some(given)
+    }
+
+    /// The name's value: locals, members and dims, the file's items, the prelude.
+    pub fn name_value(&mut self, name: &str, span: Span, scope: &mut Scope) -> Res<Value> {
+        if let Some(local) = scope.local(name) {
+            local.used = true;
+            return Some(local.value.clone());
+        }
+        if let Some(&var) = scope.states.get(name) {
+            return Some(Value::Tensor(self.read(var, span)));
+        }
+        if let Some(id) = scope.instance {
+            if scope.hidden.as_deref() != Some(name)
+                && let Some(value) = self.member(id, name, span)
+            {
+                return value.map(|v| self.present(v, span));
+            }
+            if let Some(value) = self.hyper(id, name) {
+                return value;
+            }
+        }
+        if let Some(bound) = scope.dims.get(name) {
+            return Some(Value::Int(bound.size.clone(), Some(bound.why)));
+        }
+        if let Some(value) = self.item_value(name, span) {
+            return value;
+        }
+        let mut near: Vec<String> = scope.locals.iter().rev().map(|l| l.name.clone()).collect();
+        near.extend(scope.dims.keys().cloned());
+        if let Some(id) = scope.instance {
+            near.extend(self.names_of(id));
+        }
+        let mut fault = Diagnostic::error(codes::UNKNOWN_NAME, span, format!("`{name}` is not known here"))
+            .label("not a name in scope");
+        match self.suggestion(name, &near) {
+            Some(meant) => {
+                fault = fault.help(format!("did you mean `{meant}`?"));
+                if meant.chars().all(|c| c.is_alphanumeric() || c == '_') {
+                    fault = fault.fix(format!("write `{meant}`"), vec![(span, meant)], false);
+                }
+            }
+            None => fault = fault.help("`nnc doc` lists what there is"),
+        }
+        // One message a name: its later uses are silent.
+        scope.bind(name, Value::Poison, span);
+        self.fail(fault)
+    }
+
+    /// A parameter's present value, or the value itself.
+    pub fn present(&mut self, value: Value, span: Span) -> Value {
+        match value {
+            Value::Var(var) => Value::Tensor(self.read(var, span)),
+            other => other,
+        }
+    }
+
+    /// A name of the file or the prelude.
+    fn item_value(&mut self, name: &str, span: Span) -> Option<Res<Value>> {
+        if !self.defs.contains_key(name) {
+            match name {
+                "true" => return Some(Some(Value::Bool(true))),
+                "false" => return Some(Some(Value::Bool(false))),
+                "none" => return Some(Some(Value::None)),
+                "clock" => return Some(Some(Value::Clock)),
+                "training" => return Some(Some(self.training.map_or(Value::Unknown, Value::Bool))),
+                _ => {}
+            }
+            if let Some(dtype) = DType::from_name(name) {
+                return Some(Some(Value::DType(dtype)));
+            }
+        }
+        if let Some(def) = self.def(name) {
+            return Some(self.def_value(name, def, span));
+        }
+        if super::special::NAMES.contains(&name) {
+            let known = super::special::NAMES.iter().find(|n| **n == name).copied()?;
+            return Some(Some(self.bare(Callable::Special(known), span)));
+        }
+        if let Some((_, surface)) = ops::surface(name) {
+            return Some(Some(self.bare(Callable::Surface(surface), span)));
+        }
+        if self.data.is_source(name) {
+            let data = DataValue { source: name.into(), args: Vec::new(), bodies: Vec::new(), span };
+            return Some(Some(Value::Data(Rc::new(data))));
+        }
+        None
+    }
+
+    fn bare(&self, callable: Callable, span: Span) -> Value {
+        Value::Stage(Rc::new(Stage { callable, given: Vec::new(), span }))
+    }
+
+    fn def_value(&mut self, name: &str, def: Def, span: Span) -> Res<Value> {
+        match def {
+            Def::Fn(decl) => Some(self.bare(Callable::Fn(decl), span)),
+            Def::Layer(decl) => Some(Value::Recipe(Rc::new(Recipe { decl, given: Vec::new(), span }))),
+            Def::Optimizer(decl) => Some(Value::Optimizer(Rc::new(OptimizerValue { decl, given: Vec::new(), span }))),
+            Def::Task => Some(Value::Task(name.into())),
+            Def::Const(expr) => {
+                if let Some(value) = self.constants.get(name) {
+                    return Some(value.clone());
+                }
+                if self.active.iter().any(|a| a == name) {
+                    return self.recursion(name, span);
+                }
+                self.active.push(name.into());
+                let mut scope = Scope::new(expr.span.file);
+                let value = self.eval(&expr, &mut scope);
+                self.active.pop();
+                let value = value.unwrap_or(Value::Poison);
+                // A tensor belongs to the graph at hand; numbers last.
+                if !matches!(value, Value::Tensor(_)) {
+                    self.constants.insert(name.into(), value.clone());
+                }
+                Some(value)
+            }
+            Def::Data(decl) => {
+                if self.active.iter().any(|a| a == name) {
+                    return self.recursion(name, span);
+                }
+                self.active.push(name.into());
+                let mut scope = Scope::new(span.file);
+                let value = self.eval(&decl.source, &mut scope);
+                self.active.pop();
+                match value? {
+                    Value::Data(source) => {
+                        if let Some(body) = &decl.body
+                            && !body.stmts.is_empty()
+                        {
+                            return self.not_supported(body.span, "a pipeline of transformations");
+                        }
+                        Some(Value::Data(source))
+                    }
+                    v if v.is_silent() => Some(Value::Poison),
+                    v => self.fail(
+                        Diagnostic::error(
+                            codes::WRONG_KIND,
+                            decl.source.span,
+                            format!("{} is not a data source", v.kind()),
+                        )
+                        .help(format!("sources are {}", self.data.names().join(", "))),
+                    ),
+                }
+            }
+        }
+    }
+
+    pub fn recursion<T>(&mut self, name: &str, span: Span) -> Res<T> {
+        self.fail(
+            Diagnostic::error(codes::RECURSION, span, format!("`{name}` uses itself"))
+                .label("this would never end")
+                .help("use `repeat` for a fixed number of copies"),
+        )
+    }
+
+    fn eval_if(
+        &mut self,
+        condition: &Expr,
+        then: &Block,
+        otherwise: Option<&Else>,
+        scope: &mut Scope,
+        stage: bool,
+    ) -> Res<Value> {
+        match self.eval(condition, scope)? {
+            Value::Bool(true) => self.eval_block(then, scope, stage),
+            Value::Bool(false) => match otherwise {
+                Some(Else::Block(block)) => self.eval_block(block, scope, stage),
+                Some(Else::If(expr)) if stage => self.eval_stage(expr, scope),
+                Some(Else::If(expr)) => self.eval(expr, scope),
+                None => Some(Value::None),
+            },
+            v if v.is_silent() => {
+                // What only an instance decides: whatever either branch binds is unknown here.
+                let mut blocks = vec![then];
+                let mut rest = otherwise;
+                while let Some(next) = rest {
+                    rest = match next {
+                        Else::Block(b) => {
+                            blocks.push(b);
+                            None
+                        }
+                        Else::If(Expr { kind: ExprKind::If { then, otherwise, .. }, .. }) => {
+                            blocks.push(then);
+                            otherwise.as_deref()
+                        }
+                        Else::If(_) => None,
+                    };
+                }
+                for stmt in blocks.iter().flat_map(|b| &b.stmts) {
+                    if let StmtKind::Bind { pattern: Pattern::Name(name), .. } = &stmt.kind {
+                        scope.bind(&name.name, Value::Unknown, name.span);
+                    }
+                }
+                Some(Value::Unknown)
+            }
+            Value::Tensor(node) => {
+                let ty = self.ty(node).to_string();
+                self.fail(
+                    Diagnostic::error(codes::WRONG_KIND, condition.span, "`if` decides while compiling")
+                        .label(format!("this is {ty}, known only at run time"))
+                        .help("`where(condition, a, b)` chooses element by element"),
+                )
+            }
+            v => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, condition.span, format!("{} is not a condition", v.kind()))
+                    .label("a bool is needed here"),
+            ),
+        }
+    }
+
+    /// Evaluates statements in order; the value of the last expression is the block's.
+    pub fn eval_block(&mut self, block: &Block, scope: &mut Scope, stage: bool) -> Res<Value> {
+        let mut value = Some(Value::None);
+        for (i, stmt) in block.stmts.iter().enumerate() {
+            let last = i + 1 == block.stmts.len();
+            value = match &stmt.kind {
+                StmtKind::Expr(e) if stage && last => self.eval_stage(e, scope),
+                StmtKind::Expr(e) => {
+                    let value = self.eval(e, scope);
+                    if !last && !matches!(e.kind, ExprKind::If { .. }) && value.is_some() {
+                        self.report(
+                            Diagnostic::error(codes::UNUSED, e.span, "this value is not used")
+                                .label("only the last expression of a block is its value")
+                                .help("give it a name, or remove it"),
+                        );
+                    }
+                    value
+                }
+                _ => self.eval_stmt(stmt, scope).map(|()| Value::None),
+            };
+        }
+        value
+    }
+
+    pub fn eval_stmt(&mut self, stmt: &Stmt, scope: &mut Scope) -> Res<()> {
+        match &stmt.kind {
+            StmtKind::Bind { pattern, ty, value } => {
+                let mut result = self.eval(value, scope);
+                if let (Some(v), Some(ty)) = (&result, ty) {
+                    result = self.ascribe(v.clone(), ty, value.span, scope);
+                }
+                self.bind(pattern, result.unwrap_or(Value::Poison), value.span, scope)
+            }
+            StmtKind::Expr(e) => self.eval(e, scope).map(|_| ()),
+            StmtKind::Minimize { loss, over, with } if self.in_step() => {
+                self.minimize(loss, over.as_ref(), with.as_ref(), stmt.span, scope)
+            }
+            StmtKind::Report { name, value } if self.in_step() => {
+                self.report_metric(name.as_ref().map(|n| n.name.clone()), value, scope)
+            }
+            StmtKind::Minimize { .. } | StmtKind::Report { .. } => {
+                let word = if matches!(stmt.kind, StmtKind::Report { .. }) { "report" } else { "minimize" };
+                self.fail(
+                    Diagnostic::error(
+                        codes::WRONG_KIND,
+                        stmt.span,
+                        format!("`{word}` belongs in the `step` of a task"),
+                    )
+                    .label("not in a layer or function")
+                    .help("give the value back, and let the step do it"),
+                )
+            }
+            StmtKind::Yield(_) => self.not_supported(stmt.span, "`yield`"),
+            StmtKind::Save { .. } => self.not_supported(stmt.span, "`save`"),
+            StmtKind::Error => None,
+        }
+    }
+
+    /// Binds a pattern; a state's name is updated instead.
+    pub fn bind(&mut self, pattern: &Pattern, value: Value, value_span: Span, scope: &mut Scope) -> Res<()> {
+        match pattern {
+            Pattern::Name(name) => {
+                let state = scope.states.get(&name.name).copied().or_else(|| self.state_member(scope, &name.name));
+                if let Some(var) = state {
+                    return self.assign(var, value, value_span);
+                }
+                if scope.instance.is_some_and(|id| self.names_of(id).contains(&name.name))
+                    && scope.local(&name.name).is_none()
+                {
+                    return self.fail(
+                        Diagnostic::error(
+                            codes::DUPLICATE_NAME,
+                            name.span,
+                            format!("`{}` is a name of the layer already", name.name),
+                        )
+                        .label("a local may not hide a member, dim or hyper-parameter")
+                        .help("take another name"),
+                    );
+                }
+                let checked = !self.is_builtin(name.span);
+                let used = scope.local(&name.name).is_some();
+                scope.bind(&name.name, value, name.span);
+                if let Some(local) = scope.local(&name.name) {
+                    (local.checked, local.used) = (checked, used);
+                }
+                Some(())
+            }
+            Pattern::Tuple(parts, span) => {
+                let items = match value {
+                    Value::Tuple(items) | Value::List(items) if items.len() == parts.len() => items,
+                    v if v.is_silent() => vec![v; parts.len()],
+                    v => {
+                        for part in parts {
+                            self.bind(part, Value::Poison, value_span, scope);
+                        }
+                        return self.fail(
+                            Diagnostic::error(
+                                codes::WRONG_KIND,
+                                *span,
+                                format!("{} names for {}", parts.len(), v.kind()),
+                            )
+                            .label("the numbers differ")
+                            .also(value_span, v.kind()),
+                        );
+                    }
+                };
+                for (part, item) in parts.iter().zip(items) {
+                    self.bind(part, item, value_span, scope)?;
+                }
+                Some(())
+            }
+        }
+    }
+
+    fn in_step(&self) -> bool {
+        self.step.is_some() && self.calls.is_empty()
+    }
+
+    /// A compile-time whole number.
+    pub fn whole(&mut self, value: Value, span: Span) -> Res<Dim> {
+        match value {
+            Value::Int(d, _) => Some(d),
+            v if v.is_silent() || matches!(v, Value::UnknownNumber) => None,
+            v => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, format!("{} is not a whole number", v.kind()))
+                    .label("an int known while compiling is needed here"),
+            ),
+        }
+    }
+}

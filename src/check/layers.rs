@@ -1,0 +1,592 @@
+//! Layers: instances made from recipes, their members, and their application.
+
+use super::context::{Call, Checker, Instance, InstanceKind, Local, Res, Scope};
+use super::program::{LayerRow, Var, VarKind};
+use super::shapes::{Form, form};
+use super::values::{Axis, Given, InstanceId, Recipe, Ty, Value};
+use crate::diag::{Diagnostic, codes};
+use crate::graph::{NodeId, TensorType};
+use crate::ops::{DType, VarId};
+use crate::source::Span;
+use crate::syntax::ast::{DimExpr, Expr, ExprKind, Ident, LayerDecl, Member, MemberKind, TypeExpr};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+impl Checker<'_> {
+    /// Makes an instance of a layer at a path: its hyper-parameters are fixed now, its sizes at its first use.
+    pub fn make_instance(&mut self, recipe: &Recipe, path: &str, span: Span) -> Res<InstanceId> {
+        let decl = &recipe.decl;
+        let mut scope = Scope::new(decl.name.span.file);
+        self.calls.push(Call { span, text: decl.name.name.clone() });
+        // Defaults that are functions may mention sizes that only the first use knows: they are looked up then.
+        let (now, _later): (Vec<_>, Vec<_>) = decl.params.iter().cloned().partition(|p| {
+            !p.ty.as_ref().is_some_and(|t| matches!(form(t), Form::Kind(k) if k.name == "fn" || k.name == "rate"))
+        });
+        let functions: Vec<&str> = decl
+            .params
+            .iter()
+            .map(|p| p.name.name.as_str())
+            .filter(|n| !now.iter().any(|p| p.name.name == *n))
+            .collect();
+        let mut with_placeholders = decl.params.clone();
+        for param in &mut with_placeholders {
+            if functions.contains(&param.name.name.as_str()) && param.default.is_some() {
+                param.default = Some(Expr { kind: ExprKind::Name("none".into()), span: param.span });
+            }
+        }
+        let spans: BTreeMap<String, Span> = recipe
+            .given
+            .iter()
+            .enumerate()
+            .filter_map(|(i, g)| {
+                let name = g.name.clone().or_else(|| decl.params.get(i).map(|p| p.name.name.clone()))?;
+                Some((name, g.span))
+            })
+            .collect();
+        let bound = self.bind_params(&decl.name.name, &with_placeholders, recipe.given.clone(), span, &mut scope);
+        self.calls.pop();
+        bound?;
+        let hypers = scope
+            .locals
+            .into_iter()
+            .filter(|l| !functions.contains(&l.name.as_str()) || spans.contains_key(&l.name))
+            .map(|l| Local { span: spans.get(&l.name).copied().unwrap_or(l.span), ..l })
+            .collect();
+        self.instances.push(Instance {
+            kind: InstanceKind::Layer(decl.clone()),
+            path: path.to_string(),
+            span,
+            dims: scope.dims,
+            hypers,
+            members: Vec::new(),
+            applied: false,
+        });
+        Some(InstanceId(self.instances.len() as u32 - 1))
+    }
+
+    /// A layer used as a stage: only one without parameters and state may be made there.
+    pub fn make_on_the_spot(&mut self, recipe: &Recipe) -> Res<InstanceId> {
+        let keeps = recipe.decl.members.iter().any(|m| !matches!(m.kind, MemberKind::Bind(_)));
+        let layers = recipe.decl.members.iter().any(|m| match &m.kind {
+            MemberKind::Bind(e) => matches!(e.kind, ExprKind::Seq(_) | ExprKind::Repeat { .. }),
+            _ => false,
+        });
+        let name = &recipe.decl.name.name;
+        if keeps || layers {
+            let lower = name.to_lowercase();
+            let text = self.sources.text(recipe.span).to_string();
+            let text = if text.contains('(') { text } else { format!("{text}()") };
+            return self.fail(
+                Diagnostic::error(
+                    codes::WRONG_KIND,
+                    recipe.span,
+                    format!("`{name}` has parameters, so it needs a name"),
+                )
+                .label("made anew here, where nothing keeps it")
+                .help(format!("make it a member, `{lower} = {text}`, and apply `{lower}`")),
+            );
+        }
+        let path = self.sheet.graph.scopes[self.scope_path as usize].clone();
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        self.make_instance(recipe, &path, recipe.span)
+    }
+
+    /// Turns what a binding was given into a member: recipes become instances at the path.
+    pub fn settle(&mut self, value: Value, path: &str, span: Span) -> Res<Value> {
+        match value {
+            Value::Recipe(recipe) => Some(Value::Layer(self.make_instance(&recipe, path, span)?)),
+            Value::Layer(id) => {
+                // A chain made in this expression has no path yet.
+                if self.instances[id.0 as usize].path.is_empty() {
+                    self.place_chain(id, path);
+                }
+                Some(Value::Layer(id))
+            }
+            other => Some(other),
+        }
+    }
+
+    fn place_chain(&mut self, id: InstanceId, path: &str) {
+        self.instances[id.0 as usize].path = path.to_string();
+        let InstanceKind::Chain(items) = &self.instances[id.0 as usize].kind else { return };
+        for (name, value, _) in items.clone() {
+            if let Value::Layer(inner) = value {
+                let instance = &mut self.instances[inner.0 as usize];
+                if let Some(rest) = instance.path.strip_prefix('\u{1}') {
+                    debug_assert_eq!(rest, name);
+                    let inner_path = format!("{path}.{name}");
+                    instance.path = inner_path.clone();
+                    if matches!(instance.kind, InstanceKind::Chain(_)) {
+                        self.place_chain(inner, &inner_path);
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn decl_of(&self, id: InstanceId) -> Option<Rc<LayerDecl>> {
+        match &self.instances[id.0 as usize].kind {
+            InstanceKind::Layer(decl) => Some(decl.clone()),
+            InstanceKind::Chain(_) => None,
+        }
+    }
+
+    /// Names of members and hyper-parameters.
+    pub fn names_of(&self, id: InstanceId) -> Vec<String> {
+        let Some(decl) = self.decl_of(id) else { return Vec::new() };
+        let members = decl.members.iter().map(|m| m.name.name.clone());
+        members.chain(decl.params.iter().map(|p| p.name.name.clone())).collect()
+    }
+
+    pub fn has_member(&self, scope: &Scope, name: &str) -> bool {
+        scope.instance.is_some_and(|id| {
+            scope.hidden.as_deref() != Some(name) && self.names_of(id).iter().any(|n| n == name)
+                || self.decl_of(id).is_some_and(|d| d.params.iter().any(|p| p.name.name == name))
+        })
+    }
+
+    /// A hyper-parameter's value.
+    pub fn hyper(&mut self, id: InstanceId, name: &str) -> Option<Res<Value>> {
+        let instance = &self.instances[id.0 as usize];
+        if let Some(local) = instance.hypers.iter().find(|l| l.name == name) {
+            // Inferred: the first use has bound it.
+            if matches!(local.value, Value::None)
+                && let Some(bound) = instance.dims.get(name)
+            {
+                return Some(Some(Value::Int(bound.size.clone(), Some(bound.why))));
+            }
+            if let (Value::Int(size, _), Some(bound)) = (&local.value, instance.dims.get(name)) {
+                return Some(Some(Value::Int(size.clone(), Some(bound.why))));
+            }
+            return Some(Some(local.value.clone()));
+        }
+        let decl = self.decl_of(id)?;
+        let param = decl.params.iter().find(|p| p.name.name == name)?;
+        let default = param.default.clone()?;
+        let mut scope = self.instance_scope(id, None);
+        Some(self.eval_stage(&default, &mut scope))
+    }
+
+    pub fn instance_scope(&self, id: InstanceId, hidden: Option<&str>) -> Scope {
+        let instance = &self.instances[id.0 as usize];
+        let file = match &instance.kind {
+            InstanceKind::Layer(decl) => decl.name.span.file,
+            InstanceKind::Chain(_) => instance.span.file,
+        };
+        let mut scope = Scope::new(file);
+        scope.dims = instance.dims.clone();
+        scope.instance = Some(id);
+        scope.hidden = hidden.map(str::to_string);
+        scope
+    }
+
+    /// A member's value, made when first asked for; none if there is no such member.
+    pub fn member(&mut self, id: InstanceId, name: &str, span: Span) -> Option<Res<Value>> {
+        let decl = self.decl_of(id)?;
+        if let Some((_, value)) = self.instances[id.0 as usize].members.iter().find(|(n, _)| n == name) {
+            return Some(Some(value.clone()));
+        }
+        let member = decl.members.iter().find(|m| m.name.name == name)?.clone();
+        let key = format!("\u{1}{}.{name}", id.0);
+        if self.active.contains(&key) {
+            return Some(self.recursion(name, span));
+        }
+        self.active.push(key);
+        let value = self.make_member(id, &member);
+        self.active.pop();
+        let value = value.unwrap_or(Value::Poison);
+        self.instances[id.0 as usize].members.push((name.to_string(), value.clone()));
+        Some(Some(value))
+    }
+
+    fn make_member(&mut self, id: InstanceId, member: &Member) -> Res<Value> {
+        let name = &member.name.name;
+        let path = join(&self.instances[id.0 as usize].path, name);
+        let mut scope = self.instance_scope(id, Some(name));
+        match &member.kind {
+            MemberKind::Bind(expr) => {
+                let value = self.eval(expr, &mut scope)?;
+                self.settle(value, &path, member.span)
+            }
+            MemberKind::Param { ty, init } => {
+                let Some(init) = init else {
+                    return self.fail(
+                        Diagnostic::error(codes::MISSING_PART, member.span, format!("`{name}` has no first value"))
+                            .label("a parameter says how it starts")
+                            .help("for instance `= normal(std: 0.02)` or `= 0`"),
+                    );
+                };
+                self.make_var(VarKind::Param, ty, Some(init), &path, member.span, &mut scope)
+            }
+            MemberKind::State { ty: Some(ty), init } => {
+                self.make_var(VarKind::State, ty, init.as_ref(), &path, member.span, &mut scope)
+            }
+            MemberKind::State { ty: None, .. } => self.fail(
+                Diagnostic::error(codes::MISSING_PART, member.span, format!("`{name}` needs a type"))
+                    .help(format!("write `state {name}: f32[…] = …`")),
+            ),
+            MemberKind::Error => None,
+        }
+    }
+
+    fn make_var(
+        &mut self,
+        kind: VarKind,
+        ty: &TypeExpr,
+        init: Option<&Expr>,
+        path: &str,
+        span: Span,
+        scope: &mut Scope,
+    ) -> Res<Value> {
+        let Form::Tensor(form) = form(ty) else {
+            return self.fail(
+                Diagnostic::error(codes::WRONG_KIND, ty.span, "a parameter or state is a tensor")
+                    .help("write `f32[…]`"),
+            );
+        };
+        if kind == VarKind::Param && !form.dtype.is_float() {
+            return self.fail(
+                Diagnostic::error(codes::DTYPE_MISMATCH, ty.span, format!("a parameter cannot be {}", form.dtype))
+                    .label("gradients are floats")
+                    .help("use f32, or `state` for what is not learned"),
+            );
+        }
+        // The first value runs once, before training, in a graph of its own.
+        std::mem::swap(&mut self.sheet, &mut self.init);
+        let before = self.enter_path(path);
+        let made = self.make_var_init(form.dims, form.dtype, init, span, scope);
+        self.scope_path = before;
+        std::mem::swap(&mut self.sheet, &mut self.init);
+        let Some((node, axes)) = made? else { return Some(Value::None) };
+        Some(Value::Var(self.add_var(kind, path, form.dtype, &axes, node, span)))
+    }
+
+    /// The node of a variable's first value and its axes; none if there is to be no such variable.
+    fn make_var_init(
+        &mut self,
+        dims: &[DimExpr],
+        dtype: DType,
+        init: Option<&Expr>,
+        span: Span,
+        scope: &mut Scope,
+    ) -> Res<Option<(NodeId, Vec<Axis>)>> {
+        let value = match init {
+            Some(expr) => self.eval_stage(expr, scope)?,
+            None => Value::Float(0.0),
+        };
+        if matches!(value, Value::None) {
+            return Some(None);
+        }
+        let axes = self.axes_of(dims, scope)?;
+        let at = init.map_or(span, |e| e.span);
+        let ty = Ty { dtype, axes: axes.clone(), tag: None, weak: false };
+        let value = match value {
+            Value::Stage(stage) => {
+                let shape = Value::List(axes.iter().map(|a| Value::Int(a.size.clone(), Some(a.why))).collect());
+                let first = Given { name: None, value: shape, span: at };
+                self.apply(Value::Stage(stage), vec![first], at)?
+            }
+            other => other,
+        };
+        let node = match value {
+            Value::Tensor(node) => {
+                let is = self.ty(node).plain();
+                if is.dtype == dtype && is.shape == ty.plain().shape {
+                    node
+                } else if is.shape.is_empty() {
+                    self.stretch(node, &ty, at)?
+                } else {
+                    let (is, ty) = (self.ty(node).to_string(), ty.to_string());
+                    return self.fail(
+                        Diagnostic::error(codes::SHAPE_MISMATCH, at, format!("the first value is {is}, not {ty}"))
+                            .help("the first value must have the declared type"),
+                    );
+                }
+            }
+            v if v.is_silent() => return None,
+            v => {
+                let scalar = self.number_node(&v, dtype, at)?;
+                self.stretch(scalar, &ty, at)?
+            }
+        };
+        Some(Some((node, axes)))
+    }
+
+    pub fn add_var(
+        &mut self,
+        kind: VarKind,
+        path: &str,
+        dtype: DType,
+        axes: &[Axis],
+        init: NodeId,
+        span: Span,
+    ) -> VarId {
+        let id = VarId(self.vars.len() as u32);
+        let span = self.declared_at(path, span);
+        let shape = axes.iter().map(|a| a.size.clone()).collect();
+        self.vars.push(Var {
+            path: path.to_string(),
+            kind,
+            ty: TensorType::new(dtype, shape),
+            init,
+            span,
+            task: self.task,
+        });
+        self.init.current.insert(id, init);
+        id
+    }
+
+    /// The user's place for a variable: its declaration, or where the innermost layer around it was written.
+    fn declared_at(&self, path: &str, span: Span) -> Span {
+        if !self.is_builtin(span) {
+            return span;
+        }
+        let around = self
+            .instances
+            .iter()
+            .filter(|i| !self.is_builtin(i.span) && !i.path.is_empty())
+            .filter(|i| path.strip_prefix(i.path.as_str()).is_some_and(|rest| rest.starts_with('.')))
+            .max_by_key(|i| i.path.len());
+        around.map_or_else(|| self.blame(span), |i| i.span)
+    }
+
+    pub fn state_member(&mut self, scope: &Scope, name: &str) -> Option<VarId> {
+        let id = scope.instance?;
+        let decl = self.decl_of(id)?;
+        let member = decl.members.iter().find(|m| m.name.name == name)?;
+        if !matches!(member.kind, MemberKind::State { .. }) {
+            return None;
+        }
+        match self.member(id, name, member.span)? {
+            Some(Value::Var(var)) => Some(var),
+            _ => None,
+        }
+    }
+
+    /// Assigns to a state.
+    pub fn assign(&mut self, var: VarId, value: Value, span: Span) -> Res<()> {
+        let wanted = self.vars[var.0 as usize].ty.clone();
+        let axes = wanted.shape.iter().map(|d| self.written(self.vars[var.0 as usize].span, d.clone())).collect();
+        let ty = Ty { dtype: wanted.dtype, axes, tag: None, weak: false };
+        let node = match self.present(value, span) {
+            Value::Tensor(node) => node,
+            v if v.is_silent() => return None,
+            v => self.number_node(&v, wanted.dtype, span)?,
+        };
+        let is = self.ty(node).clone();
+        let node = if is.rank() == 0 || is.weak {
+            self.stretch(node, &ty, span)?
+        } else if is.plain() == ty.plain() {
+            node
+        } else {
+            let path = self.vars[var.0 as usize].path.clone();
+            return self.fail(
+                Diagnostic::error(codes::SHAPE_MISMATCH, span, format!("the state `{path}` is {ty}, not {is}"))
+                    .label("assigned here")
+                    .also(self.vars[var.0 as usize].span, "declared here"),
+            );
+        };
+        if !self.frozen.contains(&var) {
+            self.sheet.current.insert(var, node);
+            self.sheet.assigned.insert(var);
+        }
+        Some(())
+    }
+
+    /// Applies a layer or a chain to arguments.
+    pub fn apply_instance(&mut self, id: InstanceId, given: Vec<Given>, span: Span) -> Res<Value> {
+        let instance = &self.instances[id.0 as usize];
+        let path = instance.path.clone();
+        match &instance.kind {
+            InstanceKind::Layer(decl) => {
+                let decl = decl.clone();
+                let name = path.rsplit('.').next().unwrap_or(&path);
+                let text = if name.is_empty() || name.chars().all(|c| c.is_ascii_digit()) {
+                    decl.name.name.clone()
+                } else {
+                    name.to_string()
+                };
+                if self.calls.len() > 200 {
+                    return self.recursion(&decl.name.name, span);
+                }
+                let before = self.enter_path(&path);
+                self.calls.push(Call { span, text: format!("`{text}`") });
+                let value = self.apply_layer(id, &decl, given, span);
+                self.calls.pop();
+                self.scope_path = before;
+                value
+            }
+            InstanceKind::Chain(items) => {
+                let items = items.clone();
+                self.apply_chain(id, items, given, span)
+            }
+        }
+    }
+
+    fn apply_layer(&mut self, id: InstanceId, decl: &Rc<LayerDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
+        let Some(forward) = &decl.forward else {
+            return if self.broken.contains(&decl.name.name) { None } else { self.no_forward(decl) };
+        };
+        let mut scope = self.instance_scope(id, None);
+        scope.file = decl.name.span.file;
+        let own: Vec<String> = scope.dims.keys().cloned().collect();
+        let name = decl.name.name.clone();
+        self.bind_params(&name, &forward.params, given, span, &mut scope)?;
+        self.bind_wheres(&forward.wheres, &mut scope)?;
+        // Sizes that members mention belong to the instance from now on.
+        for pinned in pinned_dims(decl) {
+            if !own.contains(&pinned)
+                && let Some(bound) = scope.dims.get(&pinned)
+            {
+                self.instances[id.0 as usize].dims.insert(pinned, bound.clone());
+            }
+        }
+        let broken = self.broken.contains(&name);
+        if !self.instances[id.0 as usize].applied {
+            self.instances[id.0 as usize].applied = true;
+            if !broken {
+                for member in &decl.members {
+                    self.member(id, &member.name.name, member.span);
+                }
+            }
+        }
+        if broken {
+            return Some(Value::Poison);
+        }
+        let row = self.rows.len();
+        let path = self.instances[id.0 as usize].path.clone();
+        let vars = self.instances[id.0 as usize]
+            .members
+            .iter()
+            .filter_map(|(_, v)| if let Value::Var(var) = v { Some(*var) } else { None })
+            .collect();
+        self.rows.push(LayerRow {
+            depth: path.matches('.').count(),
+            path,
+            layer: name.clone(),
+            output: Vec::new(),
+            vars,
+            span: self.blame(self.instances[id.0 as usize].span),
+        });
+        let value = self.eval_block(&forward.body, &mut scope, false)?;
+        let end = forward.body.stmts.last().map_or(forward.body.span, |s| s.span);
+        let value = self.match_result(value, forward.result.as_ref(), end, &name, &mut scope)?;
+        self.warn_unused(&scope);
+        self.rows[row].output = self.plain_types(&value);
+        Some(value)
+    }
+
+    fn no_forward<T>(&mut self, decl: &LayerDecl) -> Res<T> {
+        self.fail(
+            Diagnostic::error(codes::MISSING_PART, decl.name.span, format!("`{}` has no `forward`", decl.name.name))
+                .help("add `forward(x: f32[B, D]) -> f32[B, D] { … }`"),
+        )
+    }
+
+    fn plain_types(&self, value: &Value) -> Vec<TensorType<crate::dims::Dim>> {
+        match value {
+            Value::Tensor(node) => vec![self.ty(*node).plain()],
+            Value::Tuple(items) => items.iter().flat_map(|v| self.plain_types(v)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Warns of the user's locals that nothing used.
+    pub fn warn_unused(&mut self, scope: &Scope) {
+        let unused: Vec<_> =
+            scope.locals.iter().filter(|l| l.checked && !l.used && !l.value.is_silent()).cloned().collect();
+        for local in unused {
+            let later = scope.locals.iter().rev().find(|l| l.name == local.name).is_some_and(|l| l.used);
+            if later || local.name.starts_with('_') {
+                continue;
+            }
+            self.report(
+                Diagnostic::warning(codes::UNUSED_BINDING, local.span, format!("`{}` is never used", local.name))
+                    .help("remove it, or begin its name with `_`"),
+            );
+        }
+    }
+
+    /// `instance.name`
+    pub fn member_field(&mut self, id: InstanceId, name: &Ident, span: Span) -> Res<Value> {
+        if let Some(value) = self.member(id, &name.name, span) {
+            return value.map(|v| self.present(v, span));
+        }
+        if let Some(value) = self.hyper(id, &name.name) {
+            return value;
+        }
+        let mut names = self.names_of(id);
+        if let InstanceKind::Chain(items) = &self.instances[id.0 as usize].kind {
+            if let Some((_, value, _)) = items.iter().find(|(n, _, _)| *n == name.name) {
+                return Some(value.clone());
+            }
+            names = items.iter().map(|(n, _, _)| n.clone()).collect();
+        }
+        let meant = crate::diag::suggest::nearest(&name.name, names.iter().map(String::as_str)).map(str::to_string);
+        let mut fault =
+            Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("there is no `{}` in this layer", name.name))
+                .label("not one of its members");
+        fault = match meant {
+            Some(meant) => fault.help(format!("did you mean `{meant}`?")).fix(
+                format!("write `{meant}`"),
+                vec![(name.span, meant)],
+                false,
+            ),
+            None => fault.help(format!("it has {}", names.join(", "))),
+        };
+        self.fail(fault)
+    }
+}
+
+pub fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
+}
+
+/// Names in the sizes of parameters, states and sub-layers: bound once per instance.
+fn pinned_dims(decl: &LayerDecl) -> Vec<String> {
+    let mut names = Vec::new();
+    for member in &decl.members {
+        match &member.kind {
+            MemberKind::Bind(e) => names_in(e, &mut names),
+            MemberKind::Param { ty, init } => {
+                names_in_type(ty, &mut names);
+                if let Some(e) = init {
+                    names_in(e, &mut names);
+                }
+            }
+            MemberKind::State { ty, init } => {
+                if let Some(ty) = ty {
+                    names_in_type(ty, &mut names);
+                }
+                if let Some(e) = init {
+                    names_in(e, &mut names);
+                }
+            }
+            MemberKind::Error => {}
+        }
+    }
+    // Hyper-parameters that are left to inference.
+    names.extend(decl.params.iter().map(|p| p.name.name.clone()));
+    names
+}
+
+fn names_in_type(ty: &TypeExpr, names: &mut Vec<String>) {
+    if let Form::Tensor(form) = form(ty) {
+        for dim in form.dims {
+            if let DimExpr::Size(e) = dim {
+                names_in(e, names);
+            }
+        }
+    }
+}
+
+/// Every name in an expression.
+fn names_in(expr: &Expr, names: &mut Vec<String>) {
+    crate::syntax::walk::each_expr(expr, &mut |e| {
+        if let ExprKind::Name(n) = &e.kind
+            && !names.contains(n)
+        {
+            names.push(n.clone());
+        }
+    });
+}

@@ -1,0 +1,262 @@
+//! Stage 2: names, types, sizes. In goes a syntax tree, out comes a [`Program`]: every entry point as a graph whose sizes
+//! may still be names, and every fault that was found.
+//!
+//! The checker evaluates a program abstractly: compile-time values are computed, tensors become nodes of a graph, layers
+//! become instances. Each declaration is first checked on its own, with sizes known only by name; then each task is
+//! evaluated with its nets. What fails becomes `Poison`, about which nothing more is said, so that independent faults
+//! are all found in one run and none is reported twice.
+
+mod calls;
+mod chain;
+mod context;
+mod declarations;
+mod explain;
+mod expr;
+mod foreign;
+mod layers;
+mod library;
+mod minimize;
+mod prims;
+mod program;
+mod shapes;
+mod special;
+mod tasks;
+mod tensors;
+mod values;
+
+pub use context::{DataFacts, Facts, FieldFacts};
+pub use library::{FILES as LIBRARY_FILES, Library};
+pub use program::*;
+pub use tasks::SETTINGS;
+pub use values::{DataValue, Given, Value};
+
+use crate::diag::{self, Diagnostic, codes, suggest};
+use crate::source::{Sources, Span};
+use crate::syntax::ast::{File, Item, ItemKind, TaskKind, TaskStmtKind};
+use context::{Checker, Def, Sheet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// Checks a file. The program holds every task that has no fault of its own.
+pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Program, Vec<Diagnostic>) {
+    let mut checker = Checker {
+        sources,
+        library: Library::default(),
+        library_defs: BTreeMap::new(),
+        defs: BTreeMap::new(),
+        found: Vec::new(),
+        reasons: Vec::new(),
+        sheet: Sheet::default(),
+        init: Sheet::default(),
+        instances: Vec::new(),
+        vars: Vec::new(),
+        rows: Vec::new(),
+        training: None,
+        generic: false,
+        calls: Vec::new(),
+        active: Vec::new(),
+        broken: BTreeSet::new(),
+        task: 0,
+        symbols: 0,
+        scope_path: 0,
+        constants: BTreeMap::new(),
+        data,
+        draws: BTreeMap::new(),
+        frozen: BTreeSet::new(),
+        step: None,
+        task_scopes: BTreeMap::new(),
+    };
+    let program = checker.run(file);
+    let mut found = checker.found;
+    diag::tidy(&mut found);
+    (program, found)
+}
+
+impl Checker<'_> {
+    fn run(&mut self, file: File) -> Program {
+        let mut order = Vec::new();
+        let mut tasks = Vec::new();
+        for item in file.items {
+            self.declare(item, &mut order, &mut tasks);
+        }
+        let mut program = Program::default();
+        for name in &order {
+            let Some((def, _)) = self.defs.get(name).cloned() else { continue };
+            let rows = self.declaration(name, &def);
+            if matches!(&def, Def::Layer(decl) if decl.is_model) {
+                program.models.push((name.clone(), rows));
+            }
+        }
+        // A constant is looked at even if nothing uses it.
+        for name in &order {
+            if let Some((Def::Const(_), span)) = self.defs.get(name).cloned() {
+                let mut scope = context::Scope::new(span.file);
+                self.sheet = Sheet::default();
+                self.name_value(name, span, &mut scope);
+            }
+        }
+        // Tasks that train come first: the others speak of their nets.
+        tasks.sort_by_key(|(_, decl): &(String, Rc<crate::syntax::ast::TaskDecl>)| decl.kind != TaskKind::Train);
+        for (number, (_, decl)) in tasks.iter().enumerate() {
+            self.calls.clear();
+            self.active.clear();
+            if let Some(task) = self.task(decl, number) {
+                program.tasks.push(task);
+            }
+        }
+        let mut init = std::mem::take(&mut self.init).graph;
+        for (i, var) in self.vars.iter().enumerate() {
+            let kind = crate::graph::OutputKind::Update(crate::ops::VarId(i as u32));
+            init.outputs.push(crate::graph::Output { kind, node: var.init });
+        }
+        program.vars = std::mem::take(&mut self.vars);
+        program.init = init;
+        program
+    }
+
+    fn declare(
+        &mut self,
+        item: Item,
+        order: &mut Vec<String>,
+        tasks: &mut Vec<(String, Rc<crate::syntax::ast::TaskDecl>)>,
+    ) {
+        let (name, span, def) = match item.kind {
+            ItemKind::Use(paths) => {
+                for path in paths {
+                    self.use_path(&path);
+                }
+                return;
+            }
+            ItemKind::Error => return,
+            ItemKind::Const { name, value } => (name.name, name.span, Def::Const(Rc::new(value))),
+            ItemKind::Fn(decl) => (decl.name.name.clone(), decl.name.span, Def::Fn(Rc::new(decl))),
+            ItemKind::Layer(decl) => {
+                self.capital(&decl.name.name, decl.name.span);
+                (decl.name.name.clone(), decl.name.span, Def::Layer(Rc::new(decl)))
+            }
+            ItemKind::Optimizer(decl) => (decl.name.name.clone(), decl.name.span, Def::Optimizer(Rc::new(decl))),
+            ItemKind::Data(decl) => (decl.name.name.clone(), decl.name.span, Def::Data(Rc::new(decl))),
+            ItemKind::Task(decl) => {
+                let name = decl.name.as_ref().map_or(decl.kind.word().to_string(), |n| n.name.clone());
+                let span = decl.name.as_ref().map_or(decl.word, |n| n.span);
+                let decl = Rc::new(decl);
+                tasks.push((name.clone(), decl));
+                (name, span, Def::Task)
+            }
+        };
+        if let Some((other, before)) = self.defs.get(&name) {
+            let kind = other.kind();
+            let before = *before;
+            self.report(
+                Diagnostic::error(codes::DUPLICATE_NAME, span, format!("`{name}` is declared twice"))
+                    .label("declared again here")
+                    .also(before, format!("{kind} of this name"))
+                    .help("give one of them another name"),
+            );
+            return;
+        }
+        if !matches!(def, Def::Task) {
+            order.push(name.clone());
+        }
+        self.defs.insert(name, (def, span));
+    }
+
+    fn capital(&mut self, name: &str, span: Span) {
+        if name.starts_with(|c: char| c.is_lowercase()) {
+            let mut letters = name.chars();
+            let better: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+            self.report(
+                Diagnostic::warning(codes::CAPITAL, span, format!("the layer `{name}` begins with a small letter"))
+                    .help(format!("call it `{better}`")),
+            );
+        }
+    }
+
+    /// `use std.layers.Linear`: the standard library needs no `use`, but allows it.
+    fn use_path(&mut self, path: &crate::syntax::ast::UsePath) {
+        let Some(last) = path.parts.last() else { return };
+        if path.parts.first().is_some_and(|p| p.name == "std") {
+            if self.library.module_of(&last.name).is_none() {
+                let meant = suggest::nearest(&last.name, self.library.names()).map(str::to_string);
+                let mut fault = Diagnostic::error(
+                    codes::UNKNOWN_NAME,
+                    last.span,
+                    format!("the standard library has no `{}`", last.name),
+                );
+                if let Some(meant) = meant {
+                    fault = fault.help(format!("did you mean `{meant}`?"));
+                }
+                self.report(fault);
+            }
+            return;
+        }
+        let _: Option<()> = self.not_supported(path.span, "`use` of another file");
+    }
+}
+
+/// Replaces compile-time values of a file: a constant, a task's setting or binding (`epochs`, `train.batch`), each with an
+/// expression. Gives the names that fit nothing, with what was probably meant.
+pub fn override_values(
+    file: &mut File,
+    values: Vec<(String, crate::syntax::ast::Expr)>,
+    task: Option<&str>,
+) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    for (path, value) in values {
+        let span = value.span;
+        let (task, name) = match path.split_once('.') {
+            Some((task, name)) => (Some(task), name),
+            None => (task, path.as_str()),
+        };
+        let mut known: Vec<String> = SETTINGS.iter().map(|s| s.to_string()).collect();
+        let mut done = false;
+        for item in &mut file.items {
+            let start = item.span;
+            match &mut item.kind {
+                ItemKind::Const { name: n, value: old } if !path.contains('.') => {
+                    known.push(n.name.clone());
+                    if n.name == name {
+                        *old = value.clone();
+                        done = true;
+                    }
+                }
+                ItemKind::Task(decl) => {
+                    let own = decl.name.as_ref().map_or(decl.kind.word(), |n| n.name.as_str()).to_string();
+                    if task.is_some_and(|t| t != own) {
+                        continue;
+                    }
+                    let mut found = false;
+                    for stmt in &mut decl.body {
+                        if let TaskStmtKind::Bind { name: n, value: old } = &mut stmt.kind {
+                            known.push(n.name.clone());
+                            if n.name == name {
+                                *old = value.clone();
+                                found = true;
+                            }
+                        }
+                    }
+                    if !found && SETTINGS.contains(&name) && decl.kind == TaskKind::Train {
+                        let ident = crate::syntax::ast::Ident { name: name.to_string(), span: start.head() };
+                        decl.body.push(crate::syntax::ast::TaskStmt {
+                            kind: TaskStmtKind::Bind { name: ident, value: value.clone() },
+                            span,
+                        });
+                        found = true;
+                    }
+                    done |= found;
+                }
+                _ => {}
+            }
+        }
+        if !done {
+            let mut fault =
+                Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("nothing to set is called `{path}`"));
+            fault = match suggest::nearest(name, known.iter().map(String::as_str)) {
+                Some(meant) => fault.help(format!("did you mean `{meant}`?")),
+                None => fault.help("constants, and settings and bindings of tasks can be set"),
+            };
+            faults.push(fault);
+        }
+    }
+    faults
+}

@@ -1,0 +1,140 @@
+//! What check makes: every entry point of a file as a symbolic graph, and the variables that they share.
+
+use super::values::DataValue;
+use crate::dims::{Dim, Sym};
+use crate::graph::{Graph, NodeId, TensorType};
+use crate::ops::{DType, VarId};
+use crate::source::Span;
+use crate::syntax::ast::TaskKind;
+use std::rc::Rc;
+
+/// What a persistent value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VarKind {
+    /// Learned.
+    Param,
+    /// A layer's state, moved by training.
+    State,
+    /// An optimizer's state of one parameter.
+    OptimizerState,
+}
+
+#[derive(Clone, Debug)]
+pub struct Var {
+    /// `net.body.0.weight`
+    pub path: String,
+    pub kind: VarKind,
+    pub ty: TensorType<Dim>,
+    /// Its first value, a node of [`Program::init`].
+    pub init: NodeId,
+    /// Where it is declared.
+    pub span: Span,
+    /// The task whose binding it belongs to, by index.
+    pub task: usize,
+}
+
+/// What a step hands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportKind {
+    /// Minimised.
+    Loss,
+    /// Reported.
+    Metric,
+    /// The value of a `predict` step.
+    Prediction,
+}
+
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub name: String,
+    pub kind: ReportKind,
+    pub span: Span,
+}
+
+/// One way to run a task's step.
+#[derive(Clone, Debug, Default)]
+pub struct StepGraph {
+    pub graph: Graph<Dim>,
+    /// By position of the graph's `Value` outputs.
+    pub reports: Vec<Report>,
+}
+
+/// A field that the step takes.
+#[derive(Clone, Debug)]
+pub struct FieldUse {
+    pub name: String,
+    /// One sample's.
+    pub dtype: DType,
+    pub shape: Vec<Dim>,
+}
+
+/// The settings of a task, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub batch: Option<usize>,
+    pub epochs: Option<f64>,
+    pub steps: Option<u64>,
+    pub seed: Option<u64>,
+    pub validate_every: Option<Every>,
+    /// Bytes.
+    pub budget: Option<(u64, Span)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Every {
+    Epochs(f64),
+    Steps(u64),
+}
+
+#[derive(Clone)]
+pub struct Task {
+    pub kind: TaskKind,
+    pub name: String,
+    pub span: Span,
+    pub settings: Settings,
+    pub data: Option<Rc<DataValue>>,
+    pub fields: Vec<FieldUse>,
+    /// The batch axis.
+    pub batch: Option<Sym>,
+    /// With gradients and updates; only of `train`.
+    pub train: Option<StepGraph>,
+    /// Without.
+    pub eval: StepGraph,
+    /// The variables that its graphs read or write.
+    pub vars: Vec<VarId>,
+    /// Layers that its step applied, in order of first use.
+    pub layers: Vec<LayerRow>,
+}
+
+/// One line of `nnc summary`.
+#[derive(Clone, Debug)]
+pub struct LayerRow {
+    pub path: String,
+    pub layer: String,
+    pub depth: usize,
+    pub output: Vec<TensorType<Dim>>,
+    pub vars: Vec<VarId>,
+    pub span: Span,
+}
+
+/// A checked file.
+#[derive(Clone, Default)]
+pub struct Program {
+    pub tasks: Vec<Task>,
+    pub vars: Vec<Var>,
+    /// Gives every variable its first value: output `Update(v)` for each.
+    pub init: Graph<Dim>,
+    /// Models that no task uses, checked on their own: name and rows with symbolic sizes.
+    pub models: Vec<(String, Vec<LayerRow>)>,
+}
+
+impl Program {
+    pub fn var(&self, id: VarId) -> &Var {
+        &self.vars[id.0 as usize]
+    }
+
+    /// The task with this name, or the only one of this kind.
+    pub fn task(&self, name: &str) -> Option<&Task> {
+        self.tasks.iter().find(|t| t.name == name)
+    }
+}

@@ -1,0 +1,531 @@
+//! Tasks: settings, nets, and the step, evaluated once for training and once for evaluation.
+
+use super::context::{Checker, FieldFacts, ReasonKind, Res, Scope, Sheet};
+use super::program::{Every, FieldUse, Report, ReportKind, Settings, StepGraph, Task};
+use super::shapes::{Form, Place, form};
+use super::values::{Axis, DataValue, OptimizerValue, Ty, Value};
+use crate::diag::{Diagnostic, codes, suggest};
+use crate::dims::{Dim, Sym};
+use crate::graph::{NodeId, Output, OutputKind};
+use crate::ops::{Clock, DType, Op, VarId};
+use crate::source::Span;
+use crate::syntax::ast::{Expr, ExprKind, Ident, Param, TaskDecl, TaskKind, TaskStmtKind};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// The settings that a task may have, sorted.
+pub const SETTINGS: &[&str] = &[
+    "accumulate",
+    "batch",
+    "budget",
+    "clip_norm",
+    "clip_value",
+    "data",
+    "ema",
+    "epochs",
+    "optimizer",
+    "precision",
+    "seed",
+    "steps",
+    "stop_when",
+    "validate_every",
+];
+
+/// What the step at hand has produced so far.
+#[derive(Default)]
+pub struct StepState {
+    pub train: bool,
+    pub reports: Vec<(Report, NodeId)>,
+    pub optimizer: Option<(Rc<OptimizerValue>, Span)>,
+    pub clip_norm: Option<f64>,
+    /// Parameters that some `minimize` moves.
+    pub moved: BTreeSet<VarId>,
+    pub minimized: bool,
+}
+
+impl Checker<'_> {
+    pub fn task(&mut self, decl: &TaskDecl, number: usize) -> Option<Task> {
+        let name = decl.name.as_ref().map_or(decl.kind.word().to_string(), |n| n.name.clone());
+        self.task = number;
+        self.generic = false;
+        self.training = Some(decl.kind == TaskKind::Train);
+        self.sheet = Sheet::default();
+        self.draws.clear();
+        self.scope_path = 0;
+        let first_row = self.rows.len();
+        let mut scope = Scope::new(decl.word.file);
+        for param in &decl.params {
+            let value = match &param.default {
+                Some(default) => self.eval(default, &mut scope).unwrap_or(Value::Poison),
+                None => Value::Unknown,
+            };
+            scope.bind(&param.name.name, value, param.name.span);
+        }
+        if decl.kind == TaskKind::Generate {
+            let _: Res<()> = self.not_supported(decl.word, "a `generate` task");
+            return None;
+        }
+        let mut settings = Settings::default();
+        let mut data = None;
+        let mut state = StepState::default();
+        for stmt in &decl.body {
+            match &stmt.kind {
+                TaskStmtKind::Bind { name, value } => {
+                    self.task_binding(name, value, &mut settings, &mut data, &mut state, &mut scope);
+                }
+                TaskStmtKind::Load { .. } => {
+                    let _: Res<()> = self.not_supported(stmt.span, "`load`");
+                }
+                TaskStmtKind::Freeze(_) => {
+                    let _: Res<()> = self.not_supported(stmt.span, "`freeze`");
+                }
+                TaskStmtKind::Error => {}
+            }
+        }
+        let Some(step) = &decl.step else {
+            let _: Res<()> = self.fail(
+                Diagnostic::error(codes::MISSING_PART, decl.word, format!("`{name}` has no `step`"))
+                    .label("a task says what one step does")
+                    .help("add `step(image, label) { … }`, with the fields that it takes"),
+            );
+            return None;
+        };
+        let facts = data.as_ref().map(|d: &Rc<DataValue>| self.facts(d));
+        let batch = settings.batch.is_some().then(|| self.fresh("B"));
+        let mut fields = Vec::new();
+        let mut train = None;
+        let mut eval = None;
+        let mut moved = BTreeSet::new();
+        let modes: &[bool] = if decl.kind == TaskKind::Train { &[true, false] } else { &[false] };
+        let mut whole = true;
+        for &training in modes {
+            self.training = Some(training);
+            self.sheet = Sheet::default();
+            self.draws.clear();
+            self.scope_path = 0;
+            self.frozen.clear();
+            if !training {
+                // States stay as they are outside of training.
+                self.frozen = (0..self.vars.len() as u32).map(VarId).collect();
+            }
+            let mut inner = scope.clone();
+            let errors = self.errors();
+            fields = Vec::new();
+            self.step_fields(&step.params, facts.as_ref(), &batch, data.is_some(), &mut fields, &mut inner);
+            self.step = Some(StepState {
+                train: training,
+                optimizer: state.optimizer.clone(),
+                clip_norm: state.clip_norm,
+                ..StepState::default()
+            });
+            let value = self.eval_block(&step.body, &mut inner, false);
+            if decl.kind == TaskKind::Predict {
+                self.predictions(value, step.body.span);
+            }
+            let done = self.step.take().unwrap_or_default();
+            if decl.kind == TaskKind::Train && !done.minimized && self.errors() == errors {
+                self.report(
+                    Diagnostic::error(codes::MISSING_PART, step.span, "nothing is minimised in this step")
+                        .label("training makes a loss smaller")
+                        .help("add `minimize LOSS`"),
+                );
+            }
+            if training {
+                self.warn_unused(&inner);
+            }
+            for (outer, used) in scope.locals.iter_mut().zip(&inner.locals) {
+                outer.used |= used.used;
+            }
+            whole &= self.errors() == errors;
+            moved.extend(done.moved);
+            let mut graph = std::mem::take(&mut self.sheet).graph_with_outputs();
+            let mut reports = Vec::new();
+            for (report, node) in done.reports {
+                graph.outputs.push(Output { kind: OutputKind::Value(reports.len() as u32), node });
+                reports.push(report);
+            }
+            let made = StepGraph { graph, reports };
+            if training { train = Some(made) } else { eval = Some(made) }
+        }
+        self.unused_bindings(decl, &scope);
+        if decl.kind == TaskKind::Train && whole {
+            self.unmoved_parameters(number, &moved);
+        }
+        let rows = self.rows.split_off(first_row);
+        self.task_scopes.insert(name.clone(), scope.locals.iter().map(|l| (l.name.clone(), l.value.clone())).collect());
+        let eval = eval.unwrap_or_default();
+        let mut vars = BTreeSet::new();
+        for graph in train.iter().map(|t| &t.graph).chain([&eval.graph]) {
+            for node in &graph.nodes {
+                if let Op::Read(var) = node.op {
+                    vars.insert(var);
+                }
+            }
+            for output in &graph.outputs {
+                if let OutputKind::Update(var) = output.kind {
+                    vars.insert(var);
+                }
+            }
+        }
+        let mut seen = BTreeSet::new();
+        let layers = rows.into_iter().filter(|r| seen.insert(r.path.clone())).collect();
+        Some(Task {
+            kind: decl.kind,
+            name,
+            span: decl.word,
+            settings,
+            data,
+            fields,
+            batch,
+            train,
+            eval,
+            vars: vars.into_iter().collect(),
+            layers,
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn task_binding(
+        &mut self,
+        name: &Ident,
+        value: &Expr,
+        settings: &mut Settings,
+        data: &mut Option<Rc<DataValue>>,
+        state: &mut StepState,
+        scope: &mut Scope,
+    ) {
+        let is_setting = SETTINGS.contains(&name.name.as_str());
+        let result = if is_setting && matches!(name.name.as_str(), "optimizer") {
+            self.eval(value, scope)
+        } else {
+            let result = self.eval(value, scope);
+            match result {
+                Some(v) if !is_setting => self.settle(v, &name.name, value.span),
+                other => other,
+            }
+        };
+        if !is_setting {
+            // A setting's name with a slip in it, that nothing uses, is reported at the end.
+            scope.bind(&name.name, result.unwrap_or(Value::Poison), name.span);
+            return;
+        }
+        let Some(result) = result else { return };
+        self.setting(name, result, value.span, settings, data, state, scope);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn setting(
+        &mut self,
+        name: &Ident,
+        value: Value,
+        span: Span,
+        settings: &mut Settings,
+        data: &mut Option<Rc<DataValue>>,
+        state: &mut StepState,
+        scope: &mut Scope,
+    ) {
+        let bad = |what: &str, is: String| {
+            Diagnostic::error(codes::BAD_SETTING, span, format!("`{}` is {is}, not {what}", name.name))
+                .label(format!("{what} is needed here"))
+        };
+        let kind = value.kind();
+        let number = value.number();
+        let count = number.filter(|n| *n >= 1.0 && n.fract() == 0.0);
+        match name.name.as_str() {
+            _ if value.is_silent() => {}
+            "data" => match value {
+                Value::Data(d) => {
+                    scope.bind("data", Value::Data(d.clone()), name.span);
+                    *data = Some(d);
+                }
+                _ => {
+                    let sources = self.data.names().join(", ");
+                    self.report(bad("a data set", kind).help(format!("sources are {sources}")));
+                }
+            },
+            "optimizer" => match value {
+                Value::Optimizer(o) => state.optimizer = Some((o, span)),
+                _ => self.report(bad("an optimizer", kind).help("for instance `Adam(lr: 1e-3)`")),
+            },
+            "batch" => match count {
+                Some(n) => settings.batch = Some(n as usize),
+                None => self.report(bad("a whole number above 0", kind)),
+            },
+            "epochs" => match number.filter(|n| *n > 0.0) {
+                Some(n) => settings.epochs = Some(n),
+                None => self.report(bad("a number above 0", kind)),
+            },
+            "steps" => match count {
+                Some(n) => settings.steps = Some(n as u64),
+                None => self.report(bad("a whole number above 0", kind)),
+            },
+            "seed" => match number.filter(|n| *n >= 0.0 && n.fract() == 0.0) {
+                Some(n) => settings.seed = Some(n as u64),
+                None => self.report(bad("a whole number", kind)),
+            },
+            "clip_norm" => match number.filter(|n| *n > 0.0) {
+                Some(n) => state.clip_norm = Some(n),
+                None => self.report(bad("a number above 0", kind)),
+            },
+            "validate_every" => match &value {
+                Value::Quantity(n, unit) if unit.starts_with("epoch") && *n > 0.0 => {
+                    settings.validate_every = Some(Every::Epochs(*n));
+                }
+                Value::Quantity(n, unit) if unit.starts_with("step") && *n >= 1.0 => {
+                    settings.validate_every = Some(Every::Steps(*n as u64));
+                }
+                _ => self.report(bad("a number of steps or epochs", kind).help("write `250 steps` or `1 epochs`")),
+            },
+            "budget" => match &value {
+                Value::Quantity(n, unit) if bytes_of(unit).is_some() => {
+                    settings.budget = bytes_of(unit).map(|b| ((n * b) as u64, span));
+                }
+                _ => self.report(bad("an amount of memory", kind).help("write `512 MiB` or `4 GiB`")),
+            },
+            other => {
+                let _: Res<()> = self.not_supported(name.span, &format!("the setting `{other}`"));
+            }
+        }
+    }
+
+    /// What is known of a data set; a fault is reported, once.
+    fn facts(&mut self, data: &DataValue) -> Vec<FieldFacts> {
+        match self.data.facts(data) {
+            Ok(facts) => {
+                if let Some(warning) = facts.warning {
+                    self.report(*warning);
+                }
+                facts.fields
+            }
+            Err(fault) => {
+                self.report(*fault);
+                Vec::new()
+            }
+        }
+    }
+
+    fn step_fields(
+        &mut self,
+        params: &[Param],
+        facts: Option<&Vec<FieldFacts>>,
+        batch: &Option<Sym>,
+        has_data: bool,
+        fields: &mut Vec<FieldUse>,
+        scope: &mut Scope,
+    ) {
+        if let Some(b) = batch {
+            let why = self.reason(
+                params.first().map_or(scope_span(scope), |p| p.span),
+                &Dim::from(b.clone()),
+                ReasonKind::Data,
+                vec![],
+            );
+            scope.dims.insert("B".into(), super::context::Bound { size: Dim::from(b.clone()), why });
+        }
+        for param in params {
+            let name = &param.name;
+            let Some(field) = facts.and_then(|f| f.iter().find(|f| f.name == name.name)).cloned() else {
+                let known = facts.is_some_and(|f| !f.is_empty());
+                if known || !has_data {
+                    let names: Vec<String> = facts.map_or(Vec::new(), |f| f.iter().map(|f| f.name.clone()).collect());
+                    let meant = suggest::nearest(&name.name, names.iter().map(String::as_str));
+                    let mut fault = Diagnostic::error(
+                        codes::UNKNOWN_NAME,
+                        name.span,
+                        match has_data {
+                            true => format!("the data has no field `{}`", name.name),
+                            false => format!("`{}` would come from the data, but the task has none", name.name),
+                        },
+                    )
+                    .label("a step's parameters are fields of the data");
+                    fault = match meant {
+                        Some(m) => fault.help(format!("did you mean `{m}`?")),
+                        None if has_data => fault.help(format!("its fields are {}", names.join(", "))),
+                        None => fault.help("add `data = …` to the task"),
+                    };
+                    self.report(fault);
+                }
+                scope.bind(&name.name, Value::Poison, name.span);
+                continue;
+            };
+            let mut axes = Vec::new();
+            if let Some(b) = batch {
+                let size = Dim::from(b.clone());
+                let why = self.reason(name.span, &size, ReasonKind::Data, vec![]);
+                axes.push(Axis { size, why });
+            }
+            let mut shape = Vec::new();
+            for size in &field.shape {
+                let size = match size {
+                    Some(n) => Dim::from(*n),
+                    None => Dim::from(self.fresh(&name.name.to_uppercase())),
+                };
+                let why = self.reason(name.span, &size, ReasonKind::Data, vec![]);
+                shape.push(size.clone());
+                axes.push(Axis { size, why });
+            }
+            let ty = Ty { dtype: field.dtype, axes, tag: None, weak: false };
+            let number = fields.len() as u32;
+            fields.push(FieldUse { name: name.name.clone(), dtype: field.dtype, shape });
+            if let Some(declared) = &param.ty
+                && let Form::Tensor(form) = form(declared)
+            {
+                let text = format!("the field `{}`", name.name);
+                let place = Place { span: declared.span, what: &text };
+                self.match_tensor(&form, &ty, scope, place);
+            }
+            let node = self.node(Op::Field(number), Vec::new(), ty, name.span);
+            scope.bind(&name.name, Value::Tensor(node), name.span);
+            if let Some(local) = scope.local(&name.name) {
+                local.checked = true;
+            }
+        }
+    }
+
+    fn predictions(&mut self, value: Res<Value>, span: Span) {
+        let values = match value {
+            Some(Value::Tuple(items)) => items,
+            Some(v) if v.is_silent() => return,
+            Some(v) => vec![v],
+            None => return,
+        };
+        for (i, value) in values.into_iter().enumerate() {
+            let Value::Tensor(node) = self.present(value, span) else {
+                let _: Res<()> = self.fail(
+                    Diagnostic::error(codes::WRONG_KIND, span, "the last value of a `predict` step is what is written")
+                        .label("a tensor is needed at its end"),
+                );
+                return;
+            };
+            let name = if i == 0 { "prediction".to_string() } else { format!("prediction_{i}") };
+            if let Some(step) = &mut self.step {
+                step.reports.push((Report { name, kind: ReportKind::Prediction, span }, node));
+            }
+        }
+    }
+
+    fn unused_bindings(&mut self, decl: &TaskDecl, scope: &Scope) {
+        let unused: Vec<_> = scope
+            .locals
+            .iter()
+            .filter(|l| !l.used && l.name != "data" && !matches!(l.value, Value::Poison))
+            .filter(|l| !decl.params.iter().any(|p| p.name.name == l.name))
+            .map(|l| (l.name.clone(), l.span))
+            .collect();
+        for (name, span) in unused {
+            // Used by another binding, or by another task.
+            let text = self.sources.file(span.file).text.clone();
+            let mentions = text.matches(name.as_str()).count();
+            let fault = match suggest::nearest(&name, SETTINGS.iter().copied()) {
+                Some(meant) => Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("there is no setting `{name}`"))
+                    .label("nothing uses this")
+                    .help(format!("did you mean `{meant}`?"))
+                    .fix(format!("write `{meant}`"), vec![(span, meant.to_string())], false),
+                None if mentions > 1 => continue,
+                None => {
+                    Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("`{name}` is neither a setting nor used"))
+                        .label("nothing uses this")
+                        .help(format!("settings are {}", SETTINGS.join(", ")))
+                }
+            };
+            self.report(fault);
+        }
+    }
+
+    /// Fields of the clock: numbers known only while running, in double precision until they meet a tensor.
+    pub fn clock_field(&mut self, name: &Ident, span: Span) -> Res<Value> {
+        let part = match name.name.as_str() {
+            "step" => Clock::Step,
+            "epoch" => Clock::Epoch,
+            "steps" => Clock::Steps,
+            "epoch_steps" => Clock::EpochSteps,
+            _ => {
+                return self.fail(
+                    Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("the clock has no `{}`", name.name))
+                        .help("it has `step`, `epoch`, `steps` and `epoch_steps`"),
+                );
+            }
+        };
+        let ty = Ty { dtype: DType::F32, axes: Vec::new(), tag: None, weak: false };
+        let raw = self.node(Op::Clock(part), Vec::new(), ty.clone(), span);
+        let wide = Ty { dtype: DType::F64, weak: true, ..ty };
+        Some(Value::Tensor(self.node(Op::Cast, vec![raw], wide, span)))
+    }
+
+    /// `data.classes`, `data.count`
+    pub fn data_field(&mut self, data: &DataValue, name: &Ident) -> Res<Value> {
+        let facts = match self.data.facts(data) {
+            Ok(facts) => facts,
+            Err(fault) => return self.fail(*fault),
+        };
+        match name.name.as_str() {
+            "classes" => match facts.fields.iter().find_map(|f| f.classes) {
+                Some(n) => Some(Value::int(n)),
+                None if facts.warning.is_some() => Some(Value::int(Dim::from(self.fresh("classes")))),
+                None => self.fail(
+                    Diagnostic::error(codes::UNKNOWN_NAME, name.span, "this data has no classes")
+                        .label("none of its fields is a label"),
+                ),
+            },
+            "count" => match facts.count {
+                Some(n) => Some(Value::int(n)),
+                None => Some(Value::int(Dim::from(self.fresh("count")))),
+            },
+            other => {
+                let known = ["classes", "count"];
+                let mut fault =
+                    Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("a data set has no `{other}`"));
+                fault = match suggest::nearest(other, known) {
+                    Some(m) => fault.help(format!("did you mean `{m}`?")),
+                    None => fault.help("it has `classes` and `count`"),
+                };
+                self.fail(fault)
+            }
+        }
+    }
+
+    /// `train.net`: a binding of another task.
+    pub fn task_field(&mut self, task: &str, name: &Ident, span: Span) -> Res<Value> {
+        let Some(scope) = self.task_scopes.get(task) else {
+            return self.fail(
+                Diagnostic::error(codes::UNKNOWN_NAME, span, format!("the task `{task}` comes later in the file"))
+                    .help("put it first"),
+            );
+        };
+        if let Some((_, value)) = scope.iter().find(|(n, _)| *n == name.name) {
+            return Some(value.clone());
+        }
+        let names: Vec<String> = scope.iter().map(|(n, _)| n.clone()).collect();
+        self.fail(
+            Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("`{task}` has no `{}`", name.name))
+                .help(format!("it has {}", names.join(", "))),
+        )
+    }
+
+    /// The name that a report is logged under.
+    pub fn report_name(&self, expr: &Expr) -> String {
+        match &expr.kind {
+            ExprKind::Call { callee, .. } => self.report_name(callee),
+            ExprKind::Pipe { stage, .. } => self.report_name(stage),
+            ExprKind::Name(name) => name.clone(),
+            ExprKind::Field { name, .. } => name.name.clone(),
+            _ => self.sources.text(expr.span).split_whitespace().collect::<Vec<_>>().join(" "),
+        }
+    }
+}
+
+fn scope_span(scope: &Scope) -> Span {
+    Span::new(scope.file, 0, 0)
+}
+
+/// Bytes of a unit of memory.
+fn bytes_of(unit: &str) -> Option<f64> {
+    let power = match unit {
+        "KiB" => 1,
+        "MiB" => 2,
+        "GiB" => 3,
+        "TiB" => 4,
+        _ => return None,
+    };
+    Some(1024f64.powi(power))
+}

@@ -1,0 +1,117 @@
+//! The pipeline, on one screen.
+//!
+//! ```text
+//! text ─ syntax ─▶ AST ─ check ─▶ program ─ build ─▶ graph ─ autodiff ─▶ step graph ─ opt ─▶ ─ plan ─▶ schedule ─▶ code
+//! ```
+
+use crate::check::{self, Program};
+use crate::data_facts::OpenFacts;
+use crate::diag::{self, Diagnostic, codes};
+use crate::engine::{Engine, InterpreterEngine, Target};
+use crate::source::{FileId, Sources};
+use crate::syntax;
+use std::path::{Path, PathBuf};
+
+/// How a file is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--set name=value`
+    pub sets: Vec<String>,
+    /// `--data DIR`: where the paths of data sources begin; the file's own folder if none.
+    pub data_root: Option<PathBuf>,
+    /// The task that unqualified `--set` names are of; all if none.
+    pub task: Option<String>,
+}
+
+/// A file that has been read and checked.
+pub struct Checked {
+    pub sources: Sources,
+    pub file: FileId,
+    pub program: Program,
+    pub diagnostics: Vec<Diagnostic>,
+    pub data_root: PathBuf,
+}
+
+impl Checked {
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == diag::Severity::Error)
+    }
+}
+
+/// Reads and checks a file.
+pub fn check_file(path: &Path, options: &Options) -> Result<Checked, Box<Diagnostic>> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let headline = format!("cannot read {}: {e}", path.display());
+        Box::new(Diagnostic::placeless(codes::FILE, headline).help("check the path"))
+    })?;
+    Ok(check_text(&path.display().to_string(), text, path.parent().unwrap_or(Path::new("")), options))
+}
+
+/// Checks a text as if it stood in a file of this name in this folder.
+pub fn check_text(name: &str, text: String, folder: &Path, options: &Options) -> Checked {
+    let mut sources = Sources::default();
+    let file = sources.add(name, text);
+    let text = sources.file(file).text.clone();
+    let (mut tree, mut diagnostics) = syntax::parse(&text, file);
+    diagnostics.extend(apply_sets(&mut tree, &mut sources, options));
+    let data_root = options.data_root.clone().unwrap_or_else(|| folder.to_path_buf());
+    let facts = OpenFacts::new(data_root.clone());
+    let (program, found) = check::check(&mut sources, tree, &facts);
+    diagnostics.extend(found);
+    diag::tidy(&mut diagnostics);
+    Checked { sources, file, program, diagnostics, data_root }
+}
+
+/// Replaces the values that `--set` names, each parsed as an expression of the language.
+fn apply_sets(tree: &mut syntax::ast::File, sources: &mut Sources, options: &Options) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    let mut values = Vec::new();
+    for set in &options.sets {
+        let Some((name, value)) = set.split_once('=') else {
+            let fault = Diagnostic::placeless(codes::USAGE, format!("`--set {set}` has no value"));
+            faults.push(fault.help("write `--set name=value`"));
+            continue;
+        };
+        let id = sources.add(format!("--set {}", name.trim()), value.trim());
+        let text = sources.file(id).text.clone();
+        let (expr, found) = syntax::parse_expr(&text, id);
+        if found.is_empty() {
+            values.push((name.trim().to_string(), expr));
+        }
+        faults.extend(found);
+    }
+    faults.extend(check::override_values(tree, values, options.task.as_deref()));
+    faults
+}
+
+/// Makes a task of a checked file ready to run.
+///
+/// # Errors
+/// A task that does not exist, or sizes that no data gave a number.
+pub fn engine(
+    checked: &Checked,
+    task: &str,
+    target: Target,
+    threads: usize,
+) -> Result<Box<dyn Engine>, Box<Diagnostic>> {
+    let task = checked.program.task(task).ok_or_else(|| no_task(&checked.program, task))?;
+    let _ = threads;
+    match target {
+        Target::Interpreter => Ok(Box::new(InterpreterEngine::new(&checked.program, task)?)),
+        Target::Cpu => Err(Box::new(Diagnostic::placeless(codes::TARGET, "the target cpu cannot run this yet"))),
+    }
+}
+
+/// The message for a task that is not in the file.
+pub fn no_task(program: &Program, name: &str) -> Box<Diagnostic> {
+    let names: Vec<&str> = program.tasks.iter().map(|t| t.name.as_str()).collect();
+    let fault = Diagnostic::placeless(codes::USAGE, format!("the file has no task `{name}`"));
+    Box::new(match (diag::suggest::nearest(name, names.iter().copied()), names.is_empty()) {
+        (Some(meant), _) => fault.help(format!("did you mean `{meant}`?")),
+        (None, true) => fault.help("add `train { … }`"),
+        (None, false) => fault.help(format!("its tasks are {}", names.join(", "))),
+    })
+}
+
+/// What `--emit` can show, in the order of the pipeline.
+pub const STAGES: &[&str] = &["ast", "hir", "graph", "grad", "fused", "plan", "loops", "clif", "asm"];

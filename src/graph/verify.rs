@@ -1,0 +1,45 @@
+//! What every graph that can run promises: operands before their users, types as inferred, outputs that fit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Graph, OutputKind, TensorType};
+use crate::ops::{self, Op, VarId};
+
+/// The first broken promise, in words.
+pub fn verify(graph: &Graph<usize>) -> Result<(), String> {
+    let mut reads: BTreeMap<VarId, &TensorType<usize>> = BTreeMap::new();
+    for (i, node) in graph.nodes.iter().enumerate() {
+        let name = ops::def_of(&node.op).name;
+        if let Some(late) = node.inputs.iter().find(|input| input.index() >= i) {
+            return Err(format!("%{i} = {name} uses %{} before it exists", late.0));
+        }
+        if node.origin.scope as usize >= graph.scopes.len() {
+            return Err(format!("%{i} = {name} is of scope {}, which does not exist", node.origin.scope));
+        }
+        let types: Vec<TensorType<usize>> = node.inputs.iter().map(|input| graph.ty(*input).clone()).collect();
+        if let Err(fault) = ops::admits(&node.op, &types, &node.ty) {
+            return Err(format!("%{i} = {name}: {fault:?}"));
+        }
+        if let Op::Read(var) = node.op
+            && *reads.entry(var).or_insert(&node.ty) != &node.ty
+        {
+            return Err(format!("%{i} = {name}: variable {} has two types", var.0));
+        }
+    }
+    let mut kinds: BTreeSet<OutputKind> = BTreeSet::new();
+    for output in &graph.outputs {
+        let Some(node) = graph.nodes.get(output.node.index()) else {
+            return Err(format!("output {:?} is node %{}, which does not exist", output.kind, output.node.0));
+        };
+        if let OutputKind::Update(var) = output.kind
+            && let Some(ty) = reads.get(&var)
+            && **ty != node.ty
+        {
+            return Err(format!("variable {} is {ty} and its update is {}", var.0, node.ty));
+        }
+        if !kinds.insert(output.kind) {
+            return Err(format!("output {:?} is given twice", output.kind));
+        }
+    }
+    Ok(())
+}

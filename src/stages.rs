@@ -1,0 +1,94 @@
+//! A task's graphs taken through the stages that all targets share.
+
+use crate::autodiff;
+use crate::build::{self, Sizes};
+use crate::check::{Program, Task};
+use crate::diag::{Diagnostic, codes};
+use crate::engine::Entry;
+use crate::graph::{Graph, OutputKind};
+use crate::{ops, opt};
+use std::time::Instant;
+
+/// Milliseconds by stage.
+pub type Times = Vec<(&'static str, f64)>;
+
+/// Runs a stage and notes its time.
+pub fn timed<T>(times: &mut Times, name: &'static str, stage: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = stage();
+    times.push((name, start.elapsed().as_secs_f64() * 1e3));
+    result
+}
+
+/// An entry's graph with numbers for sizes, before differentiation.
+pub fn built_graph(task: &Task, entry: Entry, batch: usize) -> Result<Graph<usize>, Box<Diagnostic>> {
+    let step = match (entry, &task.train) {
+        (Entry::Train, Some(train)) => train,
+        (Entry::Train, None) => {
+            return Err(Box::new(
+                Diagnostic::error(codes::USAGE, task.span, format!("the task `{}` does not train", task.name))
+                    .help("only a `train` task has a training step"),
+            ));
+        }
+        (Entry::Eval, _) => &task.eval,
+    };
+    build::build(&step.graph, &Sizes::of(task, batch))
+}
+
+/// Expands gradients.
+pub fn differentiated(graph: Graph<usize>) -> Result<Graph<usize>, Box<Diagnostic>> {
+    autodiff::differentiate(graph).map_err(|fault| {
+        Box::new(
+            Diagnostic::error(codes::NO_GRADIENT, fault.origin.span, format!("`{}` has no gradient", fault.op))
+                .label(fault.why)
+                .help("`stop_gradient(x)` says that none is wanted"),
+        )
+    })
+}
+
+/// An entry's graph as it runs: differentiated and simplified.
+pub fn step_graph(task: &Task, entry: Entry, batch: usize, times: &mut Times) -> Result<Graph<usize>, Box<Diagnostic>> {
+    let graph = timed(times, "build", || built_graph(task, entry, batch))?;
+    let graph = timed(times, "differentiate", || differentiated(graph))?;
+    Ok(timed(times, "simplify", || opt::optimise(graph)))
+}
+
+/// The graph that gives the task's variables their first values.
+pub fn init_graph(program: &Program, task: &Task) -> Result<Graph<usize>, Box<Diagnostic>> {
+    let mut init = program.init.clone();
+    init.outputs.retain(|o| matches!(o.kind, OutputKind::Update(v) if task.vars.contains(&v)));
+    // Only what the task needs: another task's sizes may have no numbers.
+    let mut needed = vec![false; init.nodes.len()];
+    for output in &init.outputs {
+        needed[output.node.index()] = true;
+    }
+    for i in (0..init.nodes.len()).rev() {
+        if needed[i] {
+            init.nodes[i].inputs.clone().iter().for_each(|n| needed[n.index()] = true);
+        }
+    }
+    let mut place = vec![crate::graph::NodeId(0); init.nodes.len()];
+    let mut nodes = Vec::new();
+    for (i, mut node) in init.nodes.into_iter().enumerate() {
+        if needed[i] {
+            node.inputs.iter_mut().for_each(|n| *n = place[n.index()]);
+            place[i] = crate::graph::NodeId(nodes.len() as u32);
+            nodes.push(node);
+        }
+    }
+    init.outputs.iter_mut().for_each(|o| o.node = place[o.node.index()]);
+    let init = Graph { nodes, outputs: init.outputs, scopes: init.scopes };
+    Ok(opt::optimise(build::build(&init, &Sizes::of(task, 1))?))
+}
+
+/// Floating-point operations of one execution.
+pub fn flops(graph: &Graph<usize>) -> u64 {
+    graph
+        .nodes
+        .iter()
+        .map(|node| {
+            let inputs: Vec<_> = node.inputs.iter().map(|i| graph.ty(*i).clone()).collect();
+            (ops::def_of(&node.op).flops)(&node.op, &inputs, &node.ty)
+        })
+        .sum()
+}
