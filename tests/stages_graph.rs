@@ -184,10 +184,10 @@ const RULES: &[(&str, &str, &str)] = &[
         "transpose-of-transpose",
         "%2 = reshape(%0) shape=[2, 3, 2] : f32[2, 3, 2]
          %3 = transpose(%2) perm=[1, 2, 0] : f32[3, 2, 2]
-         %4 = transpose(%3) perm=[1, 2, 0] : f32[2, 2, 3]",
+         %4 = transpose(%3) perm=[1, 0, 2] : f32[2, 3, 2]",
         "%0 = field index=0 : f32[3, 4]
          %1 = reshape(%0) shape=[2, 3, 2] : f32[2, 3, 2]
-         %2 = transpose(%1) perm=[2, 0, 1] : f32[2, 2, 3]",
+         %2 = transpose(%1) perm=[2, 1, 0] : f32[2, 3, 2]",
     ),
     (
         "transpose-of-ones",
