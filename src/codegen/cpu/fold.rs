@@ -17,7 +17,7 @@ use crate::ops::{Binary, Compare, DType, Reduce};
 
 /// Lanes of a vector fold.
 const FOLD_LANES: usize = 16;
-/// Statements of a body that is written out four times, if it has none of `math`.
+/// Statements of a body that is written out four times, if its functions leave registers free.
 const SMALL_BODY: usize = 8;
 
 fn join(op: Reduce) -> Binary {

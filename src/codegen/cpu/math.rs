@@ -117,11 +117,11 @@ pub(super) fn table_address() -> *const u8 {
     TABLE.as_ptr().cast()
 }
 
-/// Whether some value of the kernel is computed here.
+/// Whether code here has more constants than registers hold. The exponential alone does not.
 pub(super) fn needs_table(body: &[Stmt]) -> bool {
-    use Unary::{Cos, Erf, Exp, Log, Sin, Tanh};
+    use Unary::{Cos, Erf, Log, Sin, Tanh};
     body.iter().any(|stmt| match stmt {
-        Stmt::Let { expr, .. } => matches!(expr, Expr::Unary(Exp | Log | Sin | Cos | Tanh | Erf, _)),
+        Stmt::Let { expr, .. } => matches!(expr, Expr::Unary(Log | Sin | Cos | Tanh | Erf, _)),
         Stmt::For { body, .. } | Stmt::Fold { body, .. } => needs_table(body),
         Stmt::Store { .. } => false,
     })
@@ -129,14 +129,14 @@ pub(super) fn needs_table(body: &[Stmt]) -> bool {
 
 impl Emit<'_, '_> {
     fn f(&mut self, wide: bool, value: f32) -> ir::Value {
-        match self.from_table(wide, value.to_bits(), types::F32X4) {
+        match self.in_table(wide, value.to_bits(), types::F32X4) {
             Some(constant) => constant,
             None => self.constant(DType::F32, value as f64, wide),
         }
     }
 
     fn i(&mut self, wide: bool, value: i32) -> ir::Value {
-        match self.from_table(wide, value as u32, types::I32X4) {
+        match self.in_table(wide, value as u32, types::I32X4) {
             Some(constant) => constant,
             None => self.constant(DType::I32, value as f64, wide),
         }
@@ -144,7 +144,7 @@ impl Emit<'_, '_> {
 
     /// Four lanes of a constant as an operand in memory. Its address depends, in form, on the loop's counter (by bits that
     /// are always zero): otherwise Cranelift would load it before the loop.
-    fn from_table(&mut self, wide: bool, bits: u32, ty: Type) -> Option<ir::Value> {
+    fn in_table(&mut self, wide: bool, bits: u32, ty: Type) -> Option<ir::Value> {
         let table = self.table.filter(|_| wide)?;
         let at = WORDS.iter().position(|w| *w == bits)?;
         let here = match self.innermost {
