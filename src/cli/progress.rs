@@ -193,6 +193,9 @@ impl Observer for Progress<'_> {
                 self.line = format!("{}  |  validation {}{mark}", self.line, figures(names, averages));
                 self.flush();
             }
+            // The pace is that of steps alone.
+            News::Saved if self.window.samples == 0 => self.window.since = Instant::now(),
+            News::Saved => {}
             News::Warning(d) => output::diagnostics(std::slice::from_ref(d), self.sources, self.format),
             News::Replaying { steps } => {
                 self.flush();
