@@ -774,6 +774,28 @@ fn variables_that_swap_and_are_read_later() {
     t.check();
 }
 
+#[test]
+fn bias_and_activation_finish_the_tiles_of_a_product() {
+    let mut t = Test::new(12);
+    let (a, b, bias) = (t.field(&[9, 5]), t.var(&[5, 7]), t.var(&[7]));
+    let c = t.matmul(a, b);
+    let wide = t.broadcast(bias, &[9, 7], &[1]);
+    let c = t.binary(Binary::Add, c, wide);
+    let c = t.unary(Unary::Tanh, c);
+    t.value(c);
+    let (x, w, bias) = (t.field(&[2, 3, 6, 6]), t.var(&[4, 3, 3, 3]), t.var(&[4]));
+    let y = t.push(Op::Conv { window: window(&[3, 3], 1, 1, 1, 1), groups: 1 }, &[x, w], DType::F32, &[2, 4, 6, 6]);
+    let wide = t.broadcast(bias, &[2, 4, 6, 6], &[1]);
+    let y = t.binary(Binary::Add, y, wide);
+    let y = t.relu(y);
+    let z = t.reduce(Reduce::Sum, y, &[2, 3]);
+    t.value(y);
+    t.value(z);
+    let plan = t.check();
+    assert_eq!(plan.schedule.launches.len(), 3, "{}", plan::show::plan(&plan));
+    assert_eq!(kernels(&plan), 1);
+}
+
 /// A training step of a small convolutional network: two convolutions, two dense layers, cross-entropy, Adam.
 fn conv_net(t: &mut Test, batch: usize, side: usize, channels: [usize; 2], hidden: usize) {
     let x = t.field(&[batch, 1, side, side]);

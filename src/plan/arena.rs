@@ -156,10 +156,12 @@ fn reuse_in_place(schedule: &mut Schedule) {
 fn drop_unused(schedule: &mut Schedule) {
     let mut kernels = vec![None; schedule.kernels.len()];
     let mut buffers: Vec<bool> = schedule.buffers.iter().map(|b| matches!(b.kind, BufferKind::Value(_))).collect();
-    for launch in &schedule.launches {
+    for launch in &mut schedule.launches {
         launch.work.buffers().iter().for_each(|b| buffers[b.0 as usize] = true);
         if let Work::Loops { kernel, .. } = launch.work {
             kernels[kernel] = Some(0);
+        } else if let Some(epilogue) = launch.work.epilogue_mut() {
+            kernels[epilogue.kernel] = Some(0);
         }
     }
     let mut kept = Vec::new();
@@ -182,6 +184,8 @@ fn drop_unused(schedule: &mut Schedule) {
         launch.work.map_buffers(&mut |b| *b = place[b.0 as usize]);
         if let Work::Loops { kernel, .. } = &mut launch.work {
             *kernel = kernels[*kernel].unwrap_or(0);
+        } else if let Some(epilogue) = launch.work.epilogue_mut() {
+            epilogue.kernel = kernels[epilogue.kernel].unwrap_or(0);
         }
     }
 }
