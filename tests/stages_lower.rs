@@ -873,6 +873,11 @@ fn conv_net_step_has_few_kernels() {
     let plan = plan::plan(schedule, &plan::var_layout(&types), &plan::NoWorkspace);
     plan::verify(&plan).unwrap();
     assert!(plan.arena_bytes as f64 <= plan.lower_bound as f64 * 1.05, "{} of {}", plan.arena_bytes, plan.lower_bound);
+    let report = plan::report(&plan, &nnc::source::Sources::default());
+    assert_eq!(report.rows[0].bytes, 64 * 32 * 28 * 28 * 4);
+    assert!(report.table(12).contains("f32[64, 32, 28, 28]  temporary"), "{}", report.table(12));
+    assert!(plan::show::plan(&plan).contains("conv weightgrad"));
+    println!("{}{}", report.table(12), plan::show::plan(&plan));
     println!(
         "{} kernels, {} launches, arena {} bound {}",
         plan.schedule.kernels.len(),

@@ -109,12 +109,12 @@ fn merge_block(body: &mut [Stmt]) {
         match stmt {
             Stmt::For { var, extent, body, .. } => {
                 merge_block(body);
-                if let [Stmt::For { var: inner, extent: n, body: rest, .. }] = body.as_mut_slice() {
-                    if mergeable(rest, *var, *inner, *n) {
-                        drop_var(rest, *var);
-                        (*var, *extent) = (*inner, *extent * *n);
-                        *body = std::mem::take(rest);
-                    }
+                if let [Stmt::For { var: inner, extent: n, body: rest, .. }] = body.as_mut_slice()
+                    && mergeable(rest, *var, *inner, *n)
+                {
+                    drop_var(rest, *var);
+                    (*var, *extent) = (*inner, *extent * *n);
+                    *body = std::mem::take(rest);
                 }
             }
             Stmt::Fold { op, var, extent, body, yields, .. } => {
@@ -163,10 +163,12 @@ fn choose_kinds(body: &mut [Stmt]) {
             Stmt::For { .. } => {
                 interchange(stmt);
                 innermost(stmt);
-                if let Stmt::For { kind, .. } = stmt {
-                    if *kind == LoopKind::Serial && loops == 1 && total >= WORTH_THREADS {
-                        *kind = LoopKind::Parallel;
-                    }
+                if let Stmt::For { kind, .. } = stmt
+                    && *kind == LoopKind::Serial
+                    && loops == 1
+                    && total >= WORTH_THREADS
+                {
+                    *kind = LoopKind::Parallel;
                 }
             }
             Stmt::Fold { .. } => lanes(std::slice::from_mut(stmt)),
