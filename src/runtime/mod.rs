@@ -8,3 +8,5 @@ pub mod kernels;
 mod launch;
 pub mod mapped_file;
 pub mod threads;
+
+pub use launch::CpuWorkspaces;
