@@ -13,8 +13,17 @@ fn example(name: &str) -> driver::Checked {
 
 #[test]
 fn the_interpreter_learns_digits() {
+    learns_digits(Target::Interpreter);
+}
+
+#[test]
+fn machine_code_learns_digits() {
+    learns_digits(Target::Cpu);
+}
+
+fn learns_digits(target: Target) {
     let checked = example("digits.nn");
-    let mut engine = driver::engine(&checked, "train", Target::Interpreter, 1).expect("an engine");
+    let mut engine = driver::engine(&checked, "train", target, 2).expect("an engine");
     engine.initialise(0).expect("first values");
     let image: Vec<u8> = (0..8 * 64).flat_map(|i| (((i * 7919 % 17) as f32) / 16.0).to_le_bytes()).collect();
     let label: Vec<u8> = (0..8i32).flat_map(|i| i.to_le_bytes()).collect();

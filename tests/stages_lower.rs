@@ -5,9 +5,9 @@ use nnc::codegen::loops::{self, BufferData, scalar};
 use nnc::graph::{Builder, Graph, NodeId, Origin, Output, OutputKind, TensorType};
 use nnc::ops::*;
 use nnc::plan::{self, BufferKind, Work};
-use nnc::runtime::CpuWorkspaces;
 use nnc::runtime::arena::{Arena, VarMemory};
 use nnc::runtime::executable::{ClockValues, Executable, StepInputs};
+use nnc::runtime::launch::Workspaces;
 use nnc::runtime::threads::Pool;
 use nnc::source::{FileId, Span};
 use std::sync::Arc;
@@ -153,7 +153,7 @@ impl Test {
         plan::reference::run_plan(&plan, &mut memory).unwrap();
         self.compare(&plan.schedule, &memory, &expected);
         self.check_machine_code(&expected, 1, &plan::NoWorkspace);
-        self.check_machine_code(&expected, 3, &CpuWorkspaces { threads: 3 });
+        self.check_machine_code(&expected, 3, &Workspaces { threads: 3 });
         plan
     }
 
@@ -749,6 +749,14 @@ fn matrix_products_of_views() {
     let k = t.transpose(k, &[0, 1, 3, 2]);
     let heads = t.matmul(at, k);
     t.value(heads);
+    let g = t.matmul(w, wt);
+    let gt = t.transpose(g, &[1, 0]);
+    let gt = t.relu(gt);
+    t.value(gt);
+    let h = t.matmul(heads, at);
+    let ht = t.transpose(h, &[0, 1, 3, 2]);
+    let ht = t.relu(ht);
+    t.value(ht);
     let plan = t.check();
     let copies = plan.schedule.kernels.iter().filter(|k| k.name.starts_with("transpose")).count();
     assert_eq!(copies, 1, "only the heads need a copy");
@@ -898,7 +906,8 @@ fn conv_net_step_has_few_kernels() {
     let schedule = plan::lower(&t.graph).unwrap();
     schedule.kernels.iter().for_each(|k| loops::verify(k).unwrap());
     if std::env::var_os("NNC_SHOW").is_some() {
-        println!("{}", dump(&t.graph, &schedule));
+        println!("{}{}", plan::show::fused(&nnc::opt::fuse::fuse(&t.graph)), plan::show::schedule(&schedule));
+        println!("{}", plan::show::kernels(&schedule));
     }
     let types: Vec<_> = t.vars.iter().map(|v| TensorType::new(DType::F32, vec![v.len()])).collect();
     let plan = plan::plan(schedule, &plan::var_layout(&types), &plan::NoWorkspace);

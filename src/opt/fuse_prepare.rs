@@ -23,10 +23,18 @@ pub fn prepare(graph: &Graph<usize>) -> Graph<usize> {
             graph.node(id).inputs.iter().for_each(|i| live[i.index()] = true);
         }
     }
+    let turned = turned_products(graph, &live);
     let mut out = Graph { nodes: Vec::new(), outputs: Vec::new(), scopes: graph.scopes.clone() };
     let mut map = vec![NodeId(0); graph.nodes.len()];
     for id in graph.ids().filter(|i| live[i.index()]) {
         let node = graph.node(id);
+        if turned.iter().any(|t| t.0 == id) {
+            continue;
+        }
+        if let Some(&(product, _)) = turned.iter().find(|t| t.1 == id) {
+            map[id.index()] = turn(&mut out, graph.node(product), node, &map);
+            continue;
+        }
         let inputs: Vec<NodeId> = node.inputs.iter().map(|i| map[i.index()]).collect();
         map[id.index()] = match reduce_in_pieces(&mut out, node, &inputs) {
             Some(new) => new,
@@ -48,6 +56,40 @@ pub fn prepare(graph: &Graph<usize>) -> Graph<usize> {
         out.outputs.push(Output { kind: output.kind, node });
     }
     out
+}
+
+/// Matrix products of which only the transpose is used, each with the transpose.
+fn turned_products(graph: &Graph<usize>, live: &[bool]) -> Vec<(NodeId, NodeId)> {
+    let mut users: Vec<Vec<NodeId>> = vec![Vec::new(); graph.nodes.len()];
+    for id in graph.ids().filter(|i| live[i.index()]) {
+        graph.node(id).inputs.iter().for_each(|i| users[i.index()].push(id));
+    }
+    let mut out = Vec::new();
+    for id in graph.ids().filter(|i| live[i.index()]) {
+        if let (Op::Matmul { batch }, [user]) = (&graph.node(id).op, users[id.index()].as_slice()) {
+            let swaps = |perm: &[usize]| {
+                (0..*batch).all(|i| perm[i] == i) && perm[*batch] == *batch + 1 && perm.len() == *batch + 2
+            };
+            let turns = matches!(&graph.node(*user).op, Op::Transpose { perm } if swaps(perm));
+            if turns && graph.outputs.iter().all(|o| o.node != id) {
+                out.push((id, *user));
+            }
+        }
+    }
+    out
+}
+
+/// `(a b)^T = b^T a^T`: operands are read with any strides, results are written row by row.
+fn turn(out: &mut Graph<usize>, product: &Node<usize>, result: &Node<usize>, map: &[NodeId]) -> NodeId {
+    let Op::Transpose { perm } = &result.op else { return NodeId(0) };
+    let mut turned = |input: NodeId| {
+        let ty = out.ty(map[input.index()]).clone();
+        let shape = perm.iter().map(|&p| ty.shape[p]).collect();
+        let ty = TensorType::new(ty.dtype, shape);
+        out.push(Op::Transpose { perm: perm.clone() }, vec![map[input.index()]], ty, product.origin)
+    };
+    let (a, b) = (turned(product.inputs[0]), turned(product.inputs[1]));
+    out.push(product.op.clone(), vec![b, a], result.ty.clone(), product.origin)
 }
 
 /// True for nodes that need no kernel: buffers from outside, and plain numbers.

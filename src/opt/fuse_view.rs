@@ -87,6 +87,14 @@ pub fn reshape(from: &[usize], strides: &[i64], to: &[usize]) -> Option<Vec<i64>
 /// An operand of a matrix product as (batch, row, column) strides. If the batch axes are no single stride, the node itself
 /// must be a buffer.
 pub fn matmul_operand(graph: &Graph<usize>, node: NodeId, batch: usize) -> View {
+    if let Op::Transpose { perm } = &graph.node(node).op {
+        // A swap of rows and columns is for free whatever is below it.
+        if perm[batch..] == [batch + 1, batch] && (0..batch).all(|i| perm[i] == i) {
+            let mut v = matmul_operand(graph, graph.node(node).inputs[0], batch);
+            v.strides.swap(1, 2);
+            return v;
+        }
+    }
     let shape = &graph.ty(node).shape;
     let fits = |v: &View| -> Option<Vec<i64>> {
         let count: usize = shape[..batch].iter().product();

@@ -9,8 +9,11 @@ mod lower_nests;
 mod lower_order;
 mod lower_runtime;
 pub mod reference;
+pub mod report;
 mod schedule;
+pub mod show;
 
 pub use arena::{ALIGN, NoWorkspace, WorkspaceSizes, plan, var_layout, verify};
 pub use lower::{LowerError, lower, lower_groups};
+pub use report::{Report, Row, report, size};
 pub use schedule::*;

@@ -10,7 +10,7 @@ use crate::codegen::cpu::{Code, Entry, RangeFn, TileFn, outer_loop};
 use crate::codegen::loops::{Access, Kernel, LoopKind, verify};
 use crate::diag::{Diagnostic, codes};
 use crate::ops::DType;
-use crate::plan::{BufferId, ConvPass, EpilogueWork, Launch, Operand, Plan, Schedule, Work, WorkspaceSizes};
+use crate::plan::{BufferId, ConvPass, EpilogueWork, Launch, Operand, Plan, Schedule, Work};
 
 /// A kernel that takes less runs on the calling thread, in nanoseconds.
 const WORTH_THREADS: f64 = 8_000.0;
@@ -165,37 +165,6 @@ impl Task {
     }
 }
 
-/// Scratch memory that the runtime kernels need on this machine with so many threads, for the plan to place.
-#[derive(Clone, Copy, Debug)]
-pub struct CpuWorkspaces {
-    pub threads: usize,
-}
-
-impl WorkspaceSizes for CpuWorkspaces {
-    fn bytes(&self, work: &Work) -> usize {
-        match work {
-            Work::Loops { .. } => 0,
-            Work::Matmul { dtype, batch, m, n, k, a, b, .. } => match matmul([*batch, *m, *n, *k], a, b) {
-                Ok(shape) if *dtype == DType::F32 => shape.workspace(self.threads),
-                _ => 0,
-            },
-            Work::Conv { pass, shape, .. } => conv(shape).map_or(0, |c| conv_workspace(&c, *pass, self.threads)),
-        }
-    }
-}
-
-fn matmul([batch, m, n, k]: [usize; 4], a: &Operand, b: &Operand) -> Result<Matmul, Box<Diagnostic>> {
-    Ok(Matmul { batch, m, n, k, a: view(a)?, b: view(b)?, c_row_stride: n, c_batch_stride: m * n, accumulate: false })
-}
-
-fn conv_workspace(shape: &Conv2d, pass: ConvPass, threads: usize) -> usize {
-    match pass {
-        ConvPass::Forward => shape.workspace_forward(threads),
-        ConvPass::InputGrad => shape.workspace_input_grad(threads),
-        ConvPass::WeightGrad => shape.workspace_weight_grad(threads),
-    }
-}
-
 /// The machine code that a schedule needs: each kernel with each entry once, in order.
 pub(super) fn requests(schedule: &Schedule) -> Result<Vec<(usize, Entry)>, Box<Diagnostic>> {
     let mut list: Vec<_> = schedule.launches.iter().flat_map(|l| entries(&l.work)).collect();
@@ -264,7 +233,7 @@ impl<'a> Maker<'a> {
                 Ok(Task::Range { function, args: slot, extent, unit, pieces })
             }
             Work::Matmul { dtype, batch, m, n, k, a, b, c, epilogue, workspace } => {
-                let shape = matmul([*batch, *m, *n, *k], a, b)?;
+                let shape = product(*batch, *m, *n, *k, view(a)?, view(b)?);
                 let a = self.operand(a, *dtype, [*batch, *m, *k])?;
                 let b = self.operand(b, *dtype, [*batch, *k, *n])?;
                 let c = self.tensor(*c, *dtype, batch * m * n)?;
@@ -287,12 +256,11 @@ impl<'a> Maker<'a> {
                 let x = conv.batch * conv.in_channels * conv.in_size[0] * conv.in_size[1];
                 let y = conv.batch * conv.out_channels * out[0] * out[1];
                 let w = conv.out_channels * (conv.in_channels / conv.groups) * conv.kernel[0] * conv.kernel[1];
-                let (lens, len) = match pass {
-                    ConvPass::Forward => ([x, w], y),
-                    ConvPass::InputGrad => ([y, w], x),
-                    ConvPass::WeightGrad => ([x, y], w),
+                let (lens, len, need) = match pass {
+                    ConvPass::Forward => ([x, w], y, conv.workspace_forward(self.threads)),
+                    ConvPass::InputGrad => ([y, w], x, conv.workspace_input_grad(self.threads)),
+                    ConvPass::WeightGrad => ([x, y], w, conv.workspace_weight_grad(self.threads)),
                 };
-                let need = conv_workspace(&conv, *pass, self.threads);
                 let inputs =
                     [self.tensor(inputs[0], DType::F32, lens[0])?, self.tensor(inputs[1], DType::F32, lens[1])?];
                 let output = self.tensor(*output, DType::F32, len)?;
@@ -414,4 +382,30 @@ fn conv(shape: &crate::plan::ConvShape) -> Result<Conv2d, Box<Diagnostic>> {
         pad_low,
         pad_high,
     })
+}
+
+/// Scratch memory of the runtime kernels on this machine, for the plan.
+pub struct Workspaces {
+    pub threads: usize,
+}
+
+impl crate::plan::WorkspaceSizes for Workspaces {
+    fn bytes(&self, work: &Work) -> usize {
+        match work {
+            Work::Matmul { dtype: DType::F32, batch, m, n, k, a, b, .. } => {
+                let (Ok(a), Ok(b)) = (view(a), view(b)) else { return 0 };
+                product(*batch, *m, *n, *k, a, b).workspace(self.threads)
+            }
+            Work::Conv { pass, shape, .. } => conv(shape).map_or(0, |c| match pass {
+                ConvPass::Forward => c.workspace_forward(self.threads),
+                ConvPass::InputGrad => c.workspace_input_grad(self.threads),
+                ConvPass::WeightGrad => c.workspace_weight_grad(self.threads),
+            }),
+            _ => 0,
+        }
+    }
+}
+
+fn product(batch: usize, m: usize, n: usize, k: usize, a: View, b: View) -> Matmul {
+    Matmul { batch, m, n, k, a, b, c_row_stride: n, c_batch_stride: m * n, accumulate: false }
 }

@@ -5,8 +5,6 @@ pub mod arena;
 mod cost;
 pub mod executable;
 pub mod kernels;
-mod launch;
+pub mod launch;
 pub mod mapped_file;
 pub mod threads;
-
-pub use launch::CpuWorkspaces;
