@@ -10,6 +10,7 @@ pub mod data_facts;
 pub mod diag;
 pub mod dims;
 pub mod driver;
+pub mod emit;
 pub mod engine;
 pub mod graph;
 pub mod interpreter;
