@@ -7,7 +7,7 @@
 use crate::check::{self, Program};
 use crate::data_facts::OpenFacts;
 use crate::diag::{self, Diagnostic, codes};
-use crate::engine::{Engine, InterpreterEngine, Target};
+use crate::engine::{CpuEngine, Engine, InterpreterEngine, Target};
 use crate::source::{FileId, Sources};
 use crate::syntax;
 use std::path::{Path, PathBuf};
@@ -95,10 +95,9 @@ pub fn engine(
     threads: usize,
 ) -> Result<Box<dyn Engine>, Box<Diagnostic>> {
     let task = checked.program.task(task).ok_or_else(|| no_task(&checked.program, task))?;
-    let _ = threads;
     match target {
         Target::Interpreter => Ok(Box::new(InterpreterEngine::new(&checked.program, task)?)),
-        Target::Cpu => Err(Box::new(Diagnostic::placeless(codes::TARGET, "the target cpu cannot run this yet"))),
+        Target::Cpu => Ok(Box::new(CpuEngine::new(&checked.program, task, threads)?)),
     }
 }
 
@@ -112,6 +111,3 @@ pub fn no_task(program: &Program, name: &str) -> Box<Diagnostic> {
         (None, false) => fault.help(format!("its tasks are {}", names.join(", "))),
     })
 }
-
-/// What `--emit` can show, in the order of the pipeline.
-pub const STAGES: &[&str] = &["ast", "hir", "graph", "grad", "fused", "plan", "loops", "clif", "asm"];

@@ -112,6 +112,9 @@ unsafe extern "C" fn double_and_count(args: *const *mut u8, batch: usize, r0: us
     }
 }
 
+/// A kernel with its operands: pool, result, scratch, epilogue.
+type Run<'a> = dyn Fn(&Pool, *mut f32, *mut u8, Option<Epilogue>) + 'a;
+
 /// A result before a kernel runs, and what it has to be after: with and without the epilogue.
 struct Expected {
     before: Vec<f32>,
@@ -132,7 +135,7 @@ impl Expected {
         pools: &[Pool],
         what: &dyn Debug,
         workspace: &dyn Fn(usize) -> usize,
-        run: &dyn Fn(&Pool, *mut f32, *mut u8, Option<Epilogue>),
+        run: &Run,
         epilogues: &[bool],
     ) {
         let mut first = None;

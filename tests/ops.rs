@@ -3,7 +3,7 @@
 use nnc::autodiff::differentiate;
 use nnc::graph::{Builder, Graph, NodeId, Origin, Output, OutputKind, TensorType, parse, print_with_origins, verify};
 use nnc::interpreter::{Inputs, Interpreter, Tensor, tensor};
-use nnc::ops::{self, Binary, Compare, DType, GradientRule, Op, OpDef, Reduce, Sample, TABLE, Unary, VarId};
+use nnc::ops::{self, Binary, Compare, DType, GradientRule, Op, OpDef, Reduce, Sample, TABLE, Unary, VarId, Window};
 
 /// A graph of one operation over fields.
 fn graph_of(sample: &Sample) -> Graph<usize> {
@@ -320,4 +320,102 @@ value 1 = %6
     let outputs = run(&graph, &Inputs { vars: [(VarId(7), value)].into(), ..Inputs::default() });
     assert_eq!(outputs[0].iter().copied().collect::<Vec<_>>(), [6.0, -2.0]);
     assert_eq!(outputs[1].iter().copied().collect::<Vec<_>>(), [0.0, 0.0]);
+}
+
+/// Windows, groups and sizes at random, as far as they fit.
+fn random_window(random: &mut Random, axes: usize) -> (Window<usize>, Vec<usize>) {
+    let mut below = |n: usize| (random.unit() * n as f64) as usize;
+    loop {
+        let mut list = |low: usize, n: usize| (0..axes).map(|_| low + below(n)).collect::<Vec<_>>();
+        let (kernel, stride, dilation) = (list(1, 3), list(1, 3), list(1, 2));
+        let (pad_low, pad_high, size) = (list(0, 2), list(0, 2), list(1, 6));
+        let fits = |i: usize| {
+            let most = kernel[i] / 2;
+            size[i] + pad_low[i] + pad_high[i] > dilation[i] * (kernel[i] - 1)
+                && pad_low[i] <= most
+                && pad_high[i] <= most
+        };
+        if (0..axes).all(fits) {
+            return (Window { kernel, stride, dilation, pad_low, pad_high }, size);
+        }
+    }
+}
+
+#[test]
+fn random_windows_have_their_shapes_and_gradients() {
+    let mut random = Random(4);
+    for round in 0..60 {
+        let axes = 1 + round % 3;
+        let (window, size) = random_window(&mut random, axes);
+        let groups = 1 + round % 2;
+        let x = [vec![1 + round % 2, 2 * groups], size].concat();
+        let weight = [vec![groups, 2], window.kernel.clone()].concat();
+        let conv = (Op::Conv { window: window.clone(), groups }, vec![x.clone(), weight]);
+        let max = (Op::MaxPool { window: window.clone() }, vec![x.clone()]);
+        let sum = (Op::SumPool { window }, vec![x]);
+        for (op, shapes) in [conv, max, sum] {
+            let domains = vec![(-1.0, 1.0); shapes.len()];
+            let inputs = shapes.into_iter().map(|shape| TensorType::new(DType::F32, shape)).collect();
+            let sample = Sample { op, inputs, domains };
+            let mut graph = graph_of(&sample);
+            let node = graph.outputs[0].node;
+            let loss = probe(&mut graph, node, 0.25);
+            check_gradients(&format!("{:?}", sample.op), &graph, loss, &inputs_of(&sample, &mut random));
+        }
+    }
+}
+
+#[test]
+fn costs() {
+    let cost = |op: Op<usize>, inputs: &[&[usize]]| {
+        let types: Vec<_> = inputs.iter().map(|shape| TensorType::new(DType::F32, shape.to_vec())).collect();
+        let ty = ops::infer_concrete(&op, &types).expect("they fit");
+        (ops::def_of(&op).flops)(&op, &types, &ty)
+    };
+    assert_eq!(cost(Op::Matmul { batch: 1 }, &[&[5, 2, 3], &[5, 3, 4]]), 2 * 5 * 2 * 3 * 4);
+    assert_eq!(cost(Op::Unary(Unary::Exp), &[&[3, 4]]), 12);
+    assert_eq!(cost(Op::Reduce { op: Reduce::Sum, axes: vec![0] }, &[&[3, 4]]), 12);
+    assert_eq!(cost(Op::Reshape { shape: vec![12] }, &[&[3, 4]]), 0);
+    let window = Window {
+        kernel: vec![3, 3],
+        stride: vec![1, 1],
+        dilation: vec![1, 1],
+        pad_low: vec![1, 1],
+        pad_high: vec![1, 1],
+    };
+    let conv = Op::Conv { window, groups: 2 };
+    assert_eq!(cost(conv, &[&[2, 4, 5, 6], &[8, 2, 3, 3]]), 2 * (2 * 8 * 5 * 6) * (2 * 9));
+    for (def, sample) in all_samples() {
+        if let Ok(ty) = ops::infer_concrete(&sample.op, &sample.inputs) {
+            let flops = (def.flops)(&sample.op, &sample.inputs, &ty);
+            let works = matches!(def.lowering, ops::Lowering::Reduce | ops::Lowering::Nest | ops::Lowering::Kernel);
+            assert!(!works || flops > 0, "{}: {:?} costs nothing", def.name, sample.op);
+        }
+    }
+}
+
+#[test]
+fn what_the_interpreter_cannot_run_is_a_fault_with_its_place() {
+    let take = "%0 = field index=0 : f32[3, 2]
+%1 = field index=1 : i32[2]
+%2 = take(%0, %1) axis=0 : f32[2, 2] @0:7-9/0
+value 0 = %2
+";
+    let graph = parse(take).expect("a graph");
+    let list = |shape: &[usize], values: &[f64]| tensor(shape, values.to_vec()).expect("they fit");
+    let rows = list(&[3, 2], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    let run = |fields| Interpreter::run(&graph, &Inputs { fields, ..Inputs::default() });
+    let taken = run(vec![rows.clone(), list(&[2], &[2.0, 0.0])]).expect("both are inside");
+    assert_eq!(taken[0].1.iter().copied().collect::<Vec<_>>(), [4.0, 5.0, 0.0, 1.0]);
+    for outside in [3.0, -1.0] {
+        let fault = run(vec![rows.clone(), list(&[2], &[0.0, outside])]).expect_err("it is outside");
+        assert_eq!(fault.message, format!("index {outside} is outside 0..3"));
+        assert_eq!((fault.node, fault.origin.span.start), (NodeId(2), 7));
+    }
+    assert_eq!(run(vec![]).expect_err("nothing given").message, "field 0 has no value");
+    let fault = run(vec![rows.clone(), list(&[3], &[0.0; 3])]).expect_err("another shape");
+    assert_eq!(fault.message, "`field` gave shape [3] instead of i32[2]");
+    let gradient = "%0 = field index=0 : f32[]\n%1 = gradient(%0, %0) : f32[]\nvalue 0 = %1";
+    let inputs = Inputs { fields: vec![list(&[], &[1.0])], ..Inputs::default() };
+    assert!(Interpreter::run(&parse(gradient).expect("a graph"), &inputs).is_err());
 }

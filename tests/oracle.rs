@@ -1,5 +1,5 @@
-//! Single operations against PyTorch's results and gradients, where the reference vectors are: in the directory that the
-//! variable NNC_ORACLE names, or in a folder beside this crate. Without them the test says so and passes.
+//! Single operations against PyTorch's results and gradients, where the reference vectors are: in the directory that
+//! the variable NNC_ORACLE names, or in a folder beside this crate. Without them the test says so and passes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -35,7 +35,8 @@ impl Random {
 fn grow(graph: &mut Graph<usize>, random: &mut Random) {
     let any = |random: &mut Random, graph: &Graph<usize>| {
         let floats: Vec<NodeId> = graph.ids().filter(|id| graph.ty(*id).dtype == DType::F32).collect();
-        random.pick(&floats)
+        // Often the last: rules are about chains.
+        if random.below(2) == 0 { floats[floats.len() - 1] } else { random.pick(&floats) }
     };
     let x = any(random, graph);
     let shape = graph.ty(x).shape.clone();
@@ -44,7 +45,7 @@ fn grow(graph: &mut Graph<usize>, random: &mut Random) {
     let y = random.pick(&alike);
     let b = Builder::new(graph, Origin::NOWHERE);
     let constants = [0.0, 1.0, -1.0, 2.0, 0.5];
-    match random.below(15) {
+    match random.below(19) {
         0 => b.unary(random.pick(&[Unary::Neg, Unary::Abs, Unary::Sin, Unary::Tanh, Unary::Erf]), x),
         1 | 2 => {
             let op = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Max, Binary::Min];
@@ -60,9 +61,10 @@ fn grow(graph: &mut Graph<usize>, random: &mut Random) {
         }
         6 => b.select(b.compare(Compare::Lt, x, y), y, b.full_like(x, 0.25)),
         7 => b.select(b.unary(Unary::Not, b.compare_to(Compare::Gt, x, 0.1)), b.neg(y), x),
-        8 if rank > 0 => {
+        8 | 15 if rank > 0 => {
             let mut perm: Vec<usize> = (0..rank).collect();
             perm.rotate_left(random.below(rank));
+            perm.swap(0, random.below(rank));
             b.transpose(x, &perm)
         }
         9 => {
@@ -70,21 +72,21 @@ fn grow(graph: &mut Graph<usize>, random: &mut Random) {
             let flat = b.reshape(x, &[count]);
             if count.is_multiple_of(2) { b.reshape(flat, &[count / 2, 1, 2]) } else { b.reshape(flat, &[1, count]) }
         }
-        10 if shape.iter().product::<usize>() < 60 => {
+        10 | 18 if shape.iter().product::<usize>() < 60 => {
             let axis = random.below(rank + 1);
             let mut wide = shape.clone();
             wide.insert(axis, 1 + random.below(3));
             let axes: Vec<usize> = (0..=rank).filter(|a| *a != axis).collect();
             b.broadcast(x, &wide, &axes)
         }
-        11 if rank > 0 => {
-            let step: Vec<i64> = (0..rank).map(|_| random.pick(&[1, 1, -1, 2])).collect();
+        11 | 16 | 17 if rank > 0 => {
+            let step: Vec<i64> = (0..rank).map(|_| random.pick(&[1, -1, 2])).collect();
             let (mut start, mut size) = (Vec::new(), Vec::new());
             for (n, s) in shape.iter().zip(&step) {
                 let from = random.below(*n);
                 let room = if *s < 0 { from + 1 } else { (n - from).div_ceil(*s as usize) };
                 start.push(from);
-                size.push(1 + random.below(room));
+                size.push(room - random.below(room.min(2)));
             }
             b.op(Op::Slice { start, size, step }, &[x])
         }
@@ -113,7 +115,7 @@ fn grow(graph: &mut Graph<usize>, random: &mut Random) {
 fn random_graph(random: &mut Random) -> (Graph<usize>, Inputs) {
     let mut graph = Graph::default();
     let mut fields = Vec::new();
-    for (i, shape) in (0..).zip([vec![], vec![3], vec![2, 3], vec![2, 1, 3]]) {
+    for (i, shape) in (0..).zip([vec![], vec![5], vec![2, 3], vec![3, 1, 4]]) {
         let ty = TensorType::new(DType::F32, shape);
         let values = (0..ty.elements()).map(|_| 3.0 * random.unit() - 1.5).collect();
         fields.extend(tensor(&ty.shape, values));
@@ -167,7 +169,7 @@ fn same(what: &str, before: &Graph<usize>, after: &Graph<usize>, inputs: &Inputs
 fn passes_keep_the_meaning() {
     let mut random = Random(11);
     let (mut before, mut after) = (0, 0);
-    for _ in 0..400 {
+    for _ in 0..1000 {
         let (graph, inputs) = random_graph(&mut random);
         let (graph, _) = with_gradients(graph);
         let graph = differentiate(graph).expect("there are rules");
@@ -180,7 +182,7 @@ fn passes_keep_the_meaning() {
         before += graph.nodes.len();
         after += best.nodes.len();
     }
-    assert!(after * 2 < before, "{before} nodes are still {after}");
+    assert!(after * 4 < before * 3, "{before} nodes are still {after}");
 }
 
 #[test]

@@ -144,7 +144,10 @@ fn elementwise_operands_are_of_one_type() {
     let (b, c) = (sym("B"), sym("C"));
     let add = |types: &[TensorType<Dim>]| ops::infer(&Op::Binary(Binary::Add), types).map(|ty| ty.to_string());
     assert_eq!(add(&[f32s(&[b.add(&c)]), f32s(&[c.add(&b)])]), Ok("f32[B + C]".to_string()));
-    assert_eq!(add(&[f32s(&[b.clone()]), f32s(&[c])]), Err(ShapeFault::Sizes { left: (0, 0), right: (1, 0) }));
+    assert_eq!(
+        add(&[f32s(std::slice::from_ref(&b)), f32s(&[c])]),
+        Err(ShapeFault::Sizes { left: (0, 0), right: (1, 0) })
+    );
     // Size 1 does not stretch here.
     assert!(add(&[f32s(std::slice::from_ref(&b)), f32s(&[n(1)])]).is_err());
     assert!(matches!(add(&[f32s(std::slice::from_ref(&b)), f32s(&[])]), Err(ShapeFault::Rank { operand: 1, .. })));

@@ -5,7 +5,12 @@ use nnc::codegen::loops::{self, BufferData, scalar};
 use nnc::graph::{Builder, Graph, NodeId, Origin, Output, OutputKind, TensorType};
 use nnc::ops::*;
 use nnc::plan::{self, BufferKind, Work};
+use nnc::runtime::arena::{Arena, VarMemory};
+use nnc::runtime::executable::{ClockValues, Executable, StepInputs};
+use nnc::runtime::launch::Workspaces;
+use nnc::runtime::threads::Pool;
 use nnc::source::{FileId, Span};
+use std::sync::Arc;
 
 const ORIGIN: Origin = Origin { span: Span { file: FileId(0), start: 0, end: 0 }, scope: 0 };
 
@@ -147,7 +152,42 @@ impl Test {
         let mut memory = self.memory(&plan.schedule);
         plan::reference::run_plan(&plan, &mut memory).unwrap();
         self.compare(&plan.schedule, &memory, &expected);
+        self.check_machine_code(&expected, 1, &plan::NoWorkspace);
+        self.check_machine_code(&expected, 3, &Workspaces { threads: 3 });
         plan
+    }
+
+    /// The same by machine code, with as many threads.
+    fn check_machine_code(&self, expected: &[Vec<f64>], threads: usize, sizes: &dyn plan::WorkspaceSizes) {
+        let types: Vec<_> = self.vars.iter().map(|v| TensorType::new(DType::F32, vec![v.len()])).collect();
+        let layout = plan::var_layout(&types);
+        let schedule = plan::lower(&self.graph).unwrap_or_else(|e| panic!("{}", e.message));
+        let plan = plan::plan(schedule, &layout, sizes);
+        plan::verify(&plan).unwrap();
+        let mut exe =
+            Executable::load(&plan, &layout, Arc::new(Pool::new(threads))).unwrap_or_else(|e| panic!("{e:?}"));
+        let (mut vars, mut arena) = (VarMemory::new(&layout), Arena::new(plan.arena_bytes));
+        let mut memory = self.memory(&plan.schedule);
+        let mut fields: Vec<&[u8]> = vec![&[]; self.fields.len()];
+        for (data, buffer) in memory.iter().zip(&plan.schedule.buffers) {
+            match buffer.kind {
+                BufferKind::Var(v) => vars.write(v, data.bytes.len()).unwrap().copy_from_slice(&data.bytes),
+                BufferKind::Field(i) => fields[i as usize] = &data.bytes,
+                _ => {}
+            }
+        }
+        let clock = ClockValues { step: 7, epoch: 7, steps: 7, epoch_steps: 7 };
+        let seed = KEY[0] as u32 as u64 | (KEY[1] as u32 as u64) << 32;
+        exe.run(&mut vars, &mut arena, &StepInputs { fields: &fields, clock, seed })
+            .unwrap_or_else(|e| panic!("{e:?}"));
+        for (data, buffer) in memory.iter_mut().zip(&plan.schedule.buffers) {
+            match buffer.kind {
+                BufferKind::Var(v) => data.bytes.copy_from_slice(vars.read(v, buffer.bytes()).unwrap()),
+                BufferKind::Value(i) => data.bytes.copy_from_slice(exe.value(&arena, i).unwrap()),
+                _ => {}
+            }
+        }
+        self.compare(&plan.schedule, &memory, expected);
     }
 
     fn memory(&self, schedule: &plan::Schedule) -> Vec<BufferData> {
@@ -188,7 +228,7 @@ impl Test {
     }
 }
 
-const KEY: [i32; 4] = [11, -22, 3, 0];
+const KEY: [i32; 4] = [11, -22, 7, 0];
 
 fn dump(graph: &Graph<usize>, schedule: &plan::Schedule) -> String {
     let mut text = String::new();

@@ -71,7 +71,7 @@ impl Checker<'_> {
     fn call_fn_body(&mut self, decl: &Rc<FnDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
         let mut scope = Scope::new(decl.name.span.file);
         self.bind_params(&decl.name.name, &decl.params, given, span, &mut scope)?;
-        if self.broken.contains(&decl.name.name) {
+        if self.broken.contains(&decl.name.name) || has_poison(&decl.params, &scope) {
             return Some(Value::Poison);
         }
         self.bind_wheres(&decl.wheres, &mut scope)?;
@@ -558,6 +558,14 @@ impl Checker<'_> {
         new.tag = form.tag;
         Some(Value::Tensor(self.node(Op::Cast, vec![*node], new, span)))
     }
+}
+
+/// True if a tensor that the body needs is not known: the body has nothing to say about it.
+pub fn has_poison(params: &[Param], scope: &Scope) -> bool {
+    params.iter().any(|p| {
+        let tensor = p.ty.as_ref().is_some_and(|t| matches!(form(t), Form::Tensor(_)));
+        tensor && scope.locals.iter().any(|l| l.name == p.name.name && l.value.is_silent())
+    })
 }
 
 fn param_takes_function(param: &Param) -> bool {

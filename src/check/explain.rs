@@ -50,6 +50,17 @@ impl Checker<'_> {
         }
         match &reason.kind {
             ReasonKind::Product => {
+                let (spans, sizes): (Vec<Span>, Vec<String>) = reason
+                    .parents
+                    .iter()
+                    .map(|p| &self.reasons[p.0 as usize])
+                    .filter(|r| r.kind == ReasonKind::Data)
+                    .map(|r| (r.span, r.size.to_string()))
+                    .unzip();
+                if spans.len() == reason.parents.len() && spans.windows(2).all(|w| w[0] == w[1]) {
+                    hops.push((spans[0], format!("the data has {} here", sizes.join(" * "))));
+                    return;
+                }
                 // The factors that something made are worth a story; two of the same story are one.
                 for parent in &reason.parents {
                     if matches!(self.reasons[parent.0 as usize].kind, ReasonKind::Made(_)) {

@@ -432,6 +432,9 @@ impl Checker<'_> {
         let own: Vec<String> = scope.dims.keys().cloned().collect();
         let name = decl.name.name.clone();
         self.bind_params(&name, &forward.params, given, span, &mut scope)?;
+        if super::calls::has_poison(&forward.params, &scope) {
+            return Some(Value::Poison);
+        }
         self.bind_wheres(&forward.wheres, &mut scope)?;
         // Sizes that members mention belong to the instance from now on.
         for pinned in pinned_dims(decl) {

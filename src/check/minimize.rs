@@ -301,7 +301,7 @@ impl Checker<'_> {
         let mut open: Vec<NodeId> = from.to_vec();
         while let Some(id) = open.pop() {
             let node = self.sheet.graph.node(id);
-            let passes = matches!(ops::def_of(&node.op).gradient, GradientRule::Rule(_)) || node.op == Op::Gradient;
+            let passes = !matches!(ops::def_of(&node.op).gradient, GradientRule::None(_)) || node.op == Op::Gradient;
             if !passes {
                 continue;
             }

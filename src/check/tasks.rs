@@ -91,6 +91,8 @@ impl Checker<'_> {
             return None;
         };
         let facts = data.as_ref().map(|d: &Rc<DataValue>| self.facts(d));
+        // Data that could not be read was reported: its fields are unknown.
+        let has_data = scope.local("data").is_some();
         let batch = settings.batch.is_some().then(|| self.fresh("B"));
         let mut fields = Vec::new();
         let mut train = None;
@@ -111,7 +113,7 @@ impl Checker<'_> {
             let mut inner = scope.clone();
             let errors = self.errors();
             fields = Vec::new();
-            self.step_fields(&step.params, facts.as_ref(), &batch, data.is_some(), &mut fields, &mut inner);
+            self.step_fields(&step.params, facts.as_ref(), &batch, has_data, &mut fields, &mut inner);
             self.step = Some(StepState {
                 train: training,
                 optimizer: state.optimizer.clone(),
@@ -209,7 +211,12 @@ impl Checker<'_> {
             scope.bind(&name.name, result.unwrap_or(Value::Poison), name.span);
             return;
         }
-        let Some(result) = result else { return };
+        let Some(result) = result else {
+            if name.name == "data" {
+                scope.bind("data", Value::Poison, name.span);
+            }
+            return;
+        };
         self.setting(name, result, value.span, settings, data, state, scope);
     }
 
@@ -232,6 +239,7 @@ impl Checker<'_> {
         let number = value.number();
         let count = number.filter(|n| *n >= 1.0 && n.fract() == 0.0);
         match name.name.as_str() {
+            "data" if value.is_silent() => scope.bind("data", Value::Poison, name.span),
             _ if value.is_silent() => {}
             "data" => match value {
                 Value::Data(d) => {

@@ -3,10 +3,12 @@
 //! The training loop knows only [`Engine`]; what is behind it is the CPU's machine code or the interpreter.
 
 pub mod bytes;
+pub mod cpu;
 mod interpreter;
 mod target;
 
 pub use crate::runtime::executable::ClockValues;
+pub use cpu::CpuEngine;
 pub use interpreter::InterpreterEngine;
 pub use target::Target;
 
@@ -49,6 +51,8 @@ pub struct EntryReport {
     pub flops: u64,
     pub arena_bytes: usize,
     pub lower_bound: usize,
+    /// Bytes of constants, beside the arena.
+    pub constant_bytes: usize,
     /// Milliseconds by stage, in order.
     pub stages: Vec<(&'static str, f64)>,
 }

@@ -219,10 +219,10 @@ fn sample(op: Op<usize>, first: &[usize], second: &[usize]) -> Sample {
 
 pub static CONV_OP: OpDef = OpDef {
     name: "conv",
-    doc: "`conv2d(x, weight, stride: 1, padding: 0, dilation: 1, groups: 1)` of x[b, c, h, w] and weight[o, c / groups, kh, kw]: \
-          y[b, o, i, j] = sum over c, p, q of x[b, c, i stride + p dilation - pad, j stride + q dilation - pad] weight[o, c, p, q], \
-          0 outside x; `conv1d` likewise. Along each axis there are \
-          floor((n + low + high - dilation (k - 1) - 1) / stride) + 1 places. `padding: same` pads dilation (k - 1) in all, \
+    doc: "`conv2d(x, weight, stride: 1, padding: 0, dilation: 1, groups: 1)` of x[b, c, h, w] and weight[o, c / \
+          groups, kh, kw]: y[b, o, i, j] = sum over c, p, q of x[b, c, i stride + p dilation - pad, j stride + q \
+          dilation - pad] weight[o, c, p, q], 0 outside x; `conv1d` likewise. Along each axis there are floor((n + \
+          low + high - dilation (k - 1) - 1) / stride) + 1 places. `padding: same` pads dilation (k - 1) in all, \
           half of it, rounded down, before.",
     surfaces: &[
         Surface { name: "conv1d", params: CONV, build: |args| conv(args, 1) },
@@ -247,9 +247,10 @@ pub static CONV_OP: OpDef = OpDef {
 
 pub static CONV_INPUT_GRAD: OpDef = OpDef {
     name: "conv_input_grad",
-    doc: "`conv_transpose2d(x, weight, stride: 1, padding: 0, dilation: 1, groups: 1, output_padding: 0)` of x[b, c, h, w] and \
-          weight[c, o / groups, kh, kw]: each element of x adds its multiple of the kernel to the result: the gradient of `conv2d` \
-          by its operand. The size is (n - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1.",
+    doc: "`conv_transpose2d(x, weight, stride: 1, padding: 0, dilation: 1, groups: 1, output_padding: 0)` of x[b, c, \
+          h, w] and weight[c, o / groups, kh, kw]: each element of x adds its multiple of the kernel to the result: \
+          the gradient of `conv2d` by its operand. The size is (n - 1) stride - 2 padding + dilation (k - 1) + \
+          output_padding + 1.",
     surfaces: &[
         Surface { name: "conv_transpose1d", params: CONV_TRANSPOSE, build: |args| conv_transpose(args, 1) },
         Surface { name: "conv_transpose2d", params: CONV_TRANSPOSE, build: |args| conv_transpose(args, 2) },
@@ -274,7 +275,8 @@ pub static CONV_INPUT_GRAD: OpDef = OpDef {
 
 pub static CONV_WEIGHT_GRAD: OpDef = OpDef {
     name: "conv_weight_grad",
-    doc: "The gradient of a convolution by its weight: dw[o, c, p] = sum over b, i of dy[b, o, i] x[b, c, i stride + p dilation - pad].",
+    doc: "The gradient of a convolution by its weight: dw[o, c, p] = sum over b, i of dy[b, o, i] x[b, c, i stride + \
+          p dilation - pad].",
     surfaces: &[],
     infer: infer_weight_grad,
     gradient: GradientRule::Rule(|graph, node, g| {

@@ -310,7 +310,8 @@ pub static BINARY: [OpDef; 14] = [
         "pow",
         ["pow"],
         [(0.2, 2.0), (-2.0, 3.0)],
-        "`a ^ b`. The gradient by a is b a^(b-1), 0 where b is 0; by b it is a^b log(a), 0 where a is 0 and b is not negative.",
+        "`a ^ b`. The gradient by a is b a^(b-1), 0 where b is 0; by b it is a^b log(a), 0 where a is 0 and b is not \
+        negative.",
         chain2!(
             |b, p, q, y, dy| {
                 let slope = b.mul(q, b.binary(Binary::Pow, p, b.shift(q, -1.0)));
@@ -419,7 +420,8 @@ pub static SELECT: OpDef = OpDef {
 pub static CAST: OpDef = OpDef {
     name: "cast",
     doc: "`f32(x)` and the like: the same numbers in another dtype. A float becomes a whole number by dropping the \
-          fraction and a bool by being other than 0; what does not fit in fewer bits is rounded to nearest, ties to even.",
+          fraction and a bool by being other than 0; what does not fit in fewer bits is rounded to nearest, ties to \
+          even.",
     surfaces: &[],
     infer: |_, inputs| {
         let [x] = operands(inputs)?;

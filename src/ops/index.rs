@@ -38,8 +38,8 @@ fn infer_take(op: &Op<Dim>, inputs: &[Ty]) -> Inferred {
 
 pub static TAKE: OpDef = OpDef {
     name: "take",
-    doc: "`take(x, index, axis: 0)`, `x[index]`: the slices of x along the axis that the index names; the axis is replaced by \
-          those of the index. An embedding is `take(weight, token)`.",
+    doc: "`take(x, index, axis: 0)`, `x[index]`: the slices of x along the axis that the index names; the axis is \
+          replaced by those of the index. An embedding is `take(weight, token)`.",
     surfaces: &[Surface {
         name: "take",
         params: &[tensor("x"), tensor("index"), param("axis", ArgKind::Int, ArgDefault::Int(0))],
@@ -89,8 +89,8 @@ fn infer_scatter(op: &Op<Dim>, inputs: &[Ty]) -> Inferred {
 
 pub static SCATTER_ADD: OpDef = OpDef {
     name: "scatter_add",
-    doc: "`segment_sum(x, index, size, axis: 0)`: the sums of the slices of x that have the same index: slice i of the result is \
-          the sum of those with index i, in order, or 0. The gradient of `take`.",
+    doc: "`segment_sum(x, index, size, axis: 0)`: the sums of the slices of x that have the same index: slice i of \
+          the result is the sum of those with index i, in order, or 0. The gradient of `take`.",
     surfaces: &[Surface {
         name: "segment_sum",
         params: &[
@@ -143,8 +143,8 @@ fn infer_pick(op: &Op<Dim>, inputs: &[Ty]) -> Inferred {
 
 pub static PICK: OpDef = OpDef {
     name: "pick",
-    doc: "`gather(x, index, axis: -1)`: along the axis, the one element that the index names; index and result have the shape of x \
-          without the axis.",
+    doc: "`gather(x, index, axis: -1)`: along the axis, the one element that the index names; index and result have \
+          the shape of x without the axis.",
     surfaces: &[Surface {
         name: "gather",
         params: &[tensor("x"), tensor("index"), param("axis", ArgKind::Int, ArgDefault::Int(-1))],

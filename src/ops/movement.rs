@@ -248,8 +248,8 @@ const X_AXIS: &[ParamSpec] = &[tensor("x"), param("axis", ArgKind::Ints, ArgDefa
 
 pub static RESHAPE: OpDef = OpDef {
     name: "reshape",
-    doc: "`reshape(x, shape)`: the same elements in the same order; one size may be -1. `flatten(x, from: 1)` makes one axis \
-          of those from `from` on, `squeeze(x, axis)` drops axes of size 1, `unsqueeze(x, axis)` adds them.",
+    doc: "`reshape(x, shape)`: the same elements in the same order; one size may be -1. `flatten(x, from: 1)` makes \
+          one axis of those from `from` on, `squeeze(x, axis)` drops axes of size 1, `unsqueeze(x, axis)` adds them.",
     surfaces: &[
         Surface { name: "reshape", params: X_SHAPE, build: reshape },
         Surface {

@@ -135,9 +135,9 @@ fn sample(op: Op<usize>, inputs: &[&[usize]]) -> Sample {
 
 pub static MAX_POOL: OpDef = OpDef {
     name: "max_pool",
-    doc: "`max_pool2d(x, kernel, stride: kernel, padding: 0, dilation: 1)`: the largest element of each window over the last two \
-          axes; padding never wins; `max_pool1d` over the last. Of equal elements the first has all of the gradient. There are \
-          floor((n + low + high - dilation (k - 1) - 1) / stride) + 1 windows along an axis.",
+    doc: "`max_pool2d(x, kernel, stride: kernel, padding: 0, dilation: 1)`: the largest element of each window over \
+          the last two axes; padding never wins; `max_pool1d` over the last. Of equal elements the first has all of \
+          the gradient. There are floor((n + low + high - dilation (k - 1) - 1) / stride) + 1 windows along an axis.",
     surfaces: &[
         Surface { name: "max_pool1d", params: POOL, build: |args| Ok(Op::MaxPool { window: window_arg(args, 1)? }) },
         Surface { name: "max_pool2d", params: POOL, build: |args| Ok(Op::MaxPool { window: window_arg(args, 2)? }) },
@@ -166,8 +166,8 @@ pub static MAX_POOL_GRAD: OpDef = OpDef {
 
 pub static SUM_POOL: OpDef = OpDef {
     name: "sum_pool",
-    doc: "`sum_pool2d(x, kernel, stride: kernel, padding: 0, dilation: 1)`: the sum of each window over the last two axes; padding \
-          counts as 0; `sum_pool1d` over the last.",
+    doc: "`sum_pool2d(x, kernel, stride: kernel, padding: 0, dilation: 1)`: the sum of each window over the last two \
+          axes; padding counts as 0; `sum_pool1d` over the last.",
     surfaces: &[
         Surface { name: "sum_pool1d", params: POOL, build: |args| Ok(Op::SumPool { window: window_arg(args, 1)? }) },
         Surface { name: "sum_pool2d", params: POOL, build: |args| Ok(Op::SumPool { window: window_arg(args, 2)? }) },

@@ -25,8 +25,8 @@ fn infer(op: &Op<Dim>, inputs: &[Ty]) -> Inferred {
 /// The operand, the key, is no argument: whoever builds the graph puts it there, and gives each call its own `site`.
 pub static UNIFORM: OpDef = OpDef {
     name: "uniform",
-    doc: "`uniform(shape)`: independent numbers, evenly spread over [0, 1) in steps of 2^-24. Keyed by the seed, the step \
-          and the place of the call: the same run draws the same numbers, two calls draw different ones.",
+    doc: "`uniform(shape)`: independent numbers, evenly spread over [0, 1) in steps of 2^-24. Keyed by the seed, the \
+          step and the place of the call: the same run draws the same numbers, two calls draw different ones.",
     surfaces: &[Surface {
         name: "uniform",
         params: &[param("shape", ArgKind::Shape, ArgDefault::Required)],

@@ -83,7 +83,10 @@ fn product_gradient(b: &Builder, x: NodeId, axes: &[usize], dy: NodeId) -> NodeI
 }
 
 macro_rules! reduce {
-    ($variant:ident, $name:literal, $doc:literal, |$b:ident, $node:ident, $x:ident, $axes:ident, $dy:ident| $gradient:expr) => {
+    (
+        $variant:ident, $name:literal, $doc:literal,
+        |$b:ident, $node:ident, $x:ident, $axes:ident, $dy:ident| $gradient:expr
+    ) => {
         OpDef {
             name: $name,
             doc: $doc,
@@ -121,22 +124,22 @@ pub static REDUCE: [OpDef; 4] = [
     reduce!(
         Prod,
         "prod",
-        "`prod(x, axis)`: the product along the axis or axes, by default all of them. Its gradient holds where elements are 0, \
-         its second derivative does not.",
+        "`prod(x, axis)`: the product along the axis or axes, by default all of them. Its gradient holds where \
+        elements are 0, its second derivative does not.",
         |b, node, x, axes, dy| product_gradient(b, x, axes, dy)
     ),
     reduce!(
         Max,
         "max",
-        "`max(x, axis)`: the largest element along the axis or axes, by default of all; NaN if there is one. Equal largest \
-         elements share the gradient evenly.",
+        "`max(x, axis)`: the largest element along the axis or axes, by default of all; NaN if there is one. Equal \
+        largest elements share the gradient evenly.",
         |b, node, x, axes, dy| extreme_gradient(b, node, x, axes, dy)
     ),
     reduce!(
         Min,
         "min",
-        "`min(x, axis)`: the smallest element along the axis or axes, by default of all; NaN if there is one. Equal smallest \
-         elements share the gradient evenly.",
+        "`min(x, axis)`: the smallest element along the axis or axes, by default of all; NaN if there is one. Equal \
+        smallest elements share the gradient evenly.",
         |b, node, x, axes, dy| extreme_gradient(b, node, x, axes, dy)
     ),
 ];

@@ -84,8 +84,8 @@ pub fn surface(name: &str) -> Option<(&'static OpDef, &'static Surface)> {
     TABLE.iter().find_map(|def| Some((*def, def.surfaces.iter().find(|s| s.name == name)?)))
 }
 
-/// The type of the result. For `Const`, `Literal` and `Cast` the dtype is f32 unless the node says otherwise; for `Read`
-/// and `Field` there is no answer: [`admits`] says whether a node's own type is right.
+/// The type of the result. For `Const`, `Literal` and `Cast` the dtype is f32 unless the node says otherwise; for
+/// `Read` and `Field` there is no answer: [`admits`] says whether a node's own type is right.
 pub fn infer(op: &Op<Dim>, inputs: &[TensorType<Dim>]) -> Result<TensorType<Dim>, ShapeFault> {
     (def_of(op).infer)(op, inputs)
 }

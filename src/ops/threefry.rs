@@ -1,6 +1,6 @@
-//! Threefry-2x32 with 20 rounds: the counter-based generator behind every draw (Salmon, Moraes, Dror and Shaw, "Parallel
-//! random numbers: as easy as 1, 2, 3", 2011). In goes a key and a counter of two words each, out come two words; the
-//! same input gives the same bits on every machine.
+//! Threefry-2x32 with 20 rounds: the counter-based generator behind every draw (Salmon, Moraes, Dror and Shaw,
+//! "Parallel random numbers: as easy as 1, 2, 3", 2011). In goes a key and a counter of two words each, out come two
+//! words; the same input gives the same bits on every machine.
 
 const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
 const PARITY: u32 = 0x1BD1_1BDA;

@@ -9,7 +9,7 @@ mod lower_nests;
 mod lower_order;
 mod lower_runtime;
 pub mod reference;
-mod report;
+pub mod report;
 mod schedule;
 pub mod show;
 

@@ -44,16 +44,13 @@ fn expression(expr: &Expr, speed: f64, double: bool) -> f64 {
         Expr::Load { index, guard, .. } if index.values.is_empty() && guard.is_empty() => LOAD / speed,
         Expr::Load { guard, .. } => GATHER + guard.len() as f64 * SIMPLE,
         Expr::Unary(Unary::Sqrt, _) | Expr::Binary(Binary::Div, ..) => ROOT / speed,
-        Expr::Unary(op, _) => match op {
-            Unary::Exp | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf => {
-                if double {
-                    CALL
-                } else {
-                    POLYNOMIAL / speed
-                }
+        Expr::Unary(Unary::Exp | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf, _) => {
+            if double {
+                CALL
+            } else {
+                POLYNOMIAL / speed
             }
-            _ => SIMPLE / speed,
-        },
+        }
         Expr::Binary(Binary::Pow | Binary::Atan2 | Binary::Rem, ..) => CALL,
         _ => SIMPLE / speed,
     }

@@ -233,17 +233,7 @@ impl<'a> Maker<'a> {
                 Ok(Task::Range { function, args: slot, extent, unit, pieces })
             }
             Work::Matmul { dtype, batch, m, n, k, a, b, c, epilogue, workspace } => {
-                let shape = Matmul {
-                    batch: *batch,
-                    m: *m,
-                    n: *n,
-                    k: *k,
-                    a: view(a)?,
-                    b: view(b)?,
-                    c_row_stride: *n,
-                    c_batch_stride: m * n,
-                    accumulate: false,
-                };
+                let shape = product(*batch, *m, *n, *k, view(a)?, view(b)?);
                 let a = self.operand(a, *dtype, [*batch, *m, *k])?;
                 let b = self.operand(b, *dtype, [*batch, *k, *n])?;
                 let c = self.tensor(*c, *dtype, batch * m * n)?;
@@ -392,4 +382,30 @@ fn conv(shape: &crate::plan::ConvShape) -> Result<Conv2d, Box<Diagnostic>> {
         pad_low,
         pad_high,
     })
+}
+
+/// Scratch memory of the runtime kernels on this machine, for the plan.
+pub struct Workspaces {
+    pub threads: usize,
+}
+
+impl crate::plan::WorkspaceSizes for Workspaces {
+    fn bytes(&self, work: &Work) -> usize {
+        match work {
+            Work::Matmul { dtype: DType::F32, batch, m, n, k, a, b, .. } => {
+                let (Ok(a), Ok(b)) = (view(a), view(b)) else { return 0 };
+                product(*batch, *m, *n, *k, a, b).workspace(self.threads)
+            }
+            Work::Conv { pass, shape, .. } => conv(shape).map_or(0, |c| match pass {
+                ConvPass::Forward => c.workspace_forward(self.threads),
+                ConvPass::InputGrad => c.workspace_input_grad(self.threads),
+                ConvPass::WeightGrad => c.workspace_weight_grad(self.threads),
+            }),
+            _ => 0,
+        }
+    }
+}
+
+fn product(batch: usize, m: usize, n: usize, k: usize, a: View, b: View) -> Matmul {
+    Matmul { batch, m, n, k, a, b, c_row_stride: n, c_batch_stride: m * n, accumulate: false }
 }

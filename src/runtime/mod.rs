@@ -3,8 +3,9 @@
 
 pub mod arena;
 mod cost;
+pub mod cuda_probe;
 pub mod executable;
 pub mod kernels;
-mod launch;
+pub mod launch;
 pub mod mapped_file;
 pub mod threads;

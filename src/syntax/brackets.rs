@@ -39,14 +39,34 @@ pub(super) fn starts_item(scan: &Scan, token: usize) -> bool {
     }
 }
 
+/// Where the item at `start`, or what stands before the first, ends.
+fn item_end(draft: &Draft, start: usize) -> usize {
+    let count = draft.scan.tokens.len();
+    // An item word deeper than the item it stands in is a nested one, not the next.
+    let indent = draft.scan.tokens[start].indent;
+    let bounds = |t: &usize| starts_item(&draft.scan, *t) && draft.scan.tokens[*t].indent <= indent;
+    (start + 1..count).find(bounds).unwrap_or(count)
+}
+
+/// The items in which a bracket has no partner, as ranges of tokens.
+pub(super) fn unbalanced(draft: &Draft) -> Vec<std::ops::Range<usize>> {
+    let mut out = Vec::new();
+    let mut start = 0;
+    while start < draft.scan.tokens.len() {
+        let end = item_end(draft, start);
+        if imbalance(draft, start, end) != (0, 0) {
+            out.push(start..end);
+        }
+        start = end;
+    }
+    out
+}
+
 pub(super) fn balance(draft: &mut Draft) {
     let count = draft.scan.tokens.len();
     let mut start = 0;
     while start < count {
-        // An item word deeper than the item it stands in is a nested one, not the next.
-        let indent = draft.scan.tokens[start].indent;
-        let bounds = |t: &usize| starts_item(&draft.scan, *t) && draft.scan.tokens[*t].indent <= indent;
-        let end = (start + 1..count).find(bounds).unwrap_or(count);
+        let end = item_end(draft, start);
         let (open, stray) = imbalance(draft, start, end);
         if open + stray > 0 {
             Repair { draft: &mut *draft, stack: Vec::new(), stray, silent_line: None }.run(start, end);
@@ -114,6 +134,13 @@ impl Repair<'_, '_> {
             {
                 self.line_start(before, token);
             }
+            if let Some(before) = previous
+                && self.ends_round(token)
+            {
+                while self.stack.last().is_some_and(|o| o.close != '}') {
+                    self.pop_unclosed(before);
+                }
+            }
             match self.draft.scan.tokens[token].kind {
                 Kind::Open => self.open(token, previous),
                 Kind::Close => self.close(token, previous),
@@ -143,6 +170,34 @@ impl Repair<'_, '_> {
             } else if !self.stack.is_empty() {
                 self.pop_unclosed(last);
             }
+        }
+    }
+
+    /// Whether round and square brackets cannot reach beyond this token: `->` and `where` of a head, and the brace of a
+    /// body that nothing within the brackets asks for.
+    fn ends_round(&self, token: usize) -> bool {
+        let scan = &self.draft.scan;
+        let Some(opener) = self.stack.last().filter(|o| o.close != '}') else { return false };
+        let head = || {
+            let first = scan.tokens[token].head;
+            is_item_word(seen(scan, first)) || matches!(seen(scan, first), "forward" | "update" | "step")
+        };
+        match scan.str(token) {
+            "->" => head(),
+            "where" => scan.tokens.get(token + 1).is_some_and(|t| t.kind == Kind::Word) && head(),
+            "{" => {
+                let asks = |t| matches!(scan.str(t), "if" | "else" | "seq" | "repeat" | "scan");
+                let outer = self
+                    .stack
+                    .iter()
+                    .rev()
+                    .take(64)
+                    .take_while(|o| o.close != '}')
+                    .last()
+                    .map_or(opener.token, |o| o.token);
+                !(outer..token).rev().take(200).any(asks)
+            }
+            _ => false,
         }
     }
 

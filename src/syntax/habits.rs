@@ -3,7 +3,7 @@
 //! In: the tokens. Out: the same with some blanked or replaced, one diagnostic each, so that the rest of the line is still
 //! read. Nothing here touches a valid program: each rule needs a shape that no valid program has.
 
-use super::brackets::{is_item_word, starts_item};
+use super::brackets::{is_item_word, starts_item, unbalanced};
 use super::layout::{Draft, HOLE};
 use super::tokens::{Fate, Kind};
 use crate::diag::suggest::nearest;
@@ -35,7 +35,9 @@ const TYPES: [&str; 18] = [
 pub(super) fn settle(draft: &mut Draft) {
     comments(draft);
     strings(draft);
-    let mut walk = Walk { owns_self: owns_self(draft), draft, brackets: Vec::new(), head: 0, reported: Vec::new() };
+    let unbalanced = unbalanced(draft);
+    let mut walk =
+        Walk { owns_self: owns_self(draft), draft, brackets: Vec::new(), head: 0, reported: Vec::new(), unbalanced };
     let mut token = 0;
     let mut fresh = true;
     while token < walk.draft.scan.tokens.len() {
@@ -82,7 +84,7 @@ pub(super) fn settle(draft: &mut Draft) {
     }
 }
 
-fn fix(span: Span, title: impl Into<String>, text: &str) -> Fix {
+pub(super) fn fix(span: Span, title: impl Into<String>, text: &str) -> Fix {
     Fix { title: title.into(), edits: vec![(span, text.to_string())], certain: true }
 }
 
@@ -148,41 +150,43 @@ fn owns_self(draft: &Draft) -> bool {
     (0..scan.tokens.len()).any(|t| scan.is(t, "self") && scan.is(t + 1, "=") && (t == 0 || !scan.is(t - 1, ".")))
 }
 
-struct Bracket {
-    open: char,
+pub(super) struct Bracket {
+    pub open: char,
     /// How many `(` and `[` are open with it.
     round: usize,
     /// Of the line that it stands on.
     indent: usize,
     /// A `(` that passes arguments, not one that declares parameters or groups.
-    call: bool,
+    pub call: bool,
 }
 
-struct Walk<'d, 'a> {
-    draft: &'d mut Draft<'a>,
-    owns_self: bool,
-    brackets: Vec<Bracket>,
+pub(super) struct Walk<'d, 'a> {
+    pub draft: &'d mut Draft<'a>,
+    pub owns_self: bool,
+    pub brackets: Vec<Bracket>,
     /// The first token of the statement.
-    head: usize,
+    pub head: usize,
+    /// Items whose brackets are not to be relied on.
+    unbalanced: Vec<std::ops::Range<usize>>,
     /// Habits by headline, and where their diagnostic is.
     reported: Vec<(String, usize)>,
 }
 
 impl Walk<'_, '_> {
-    fn is(&self, token: usize, what: &str) -> bool {
+    pub fn is(&self, token: usize, what: &str) -> bool {
         self.draft.scan.is(token, what)
     }
 
-    fn kind(&self, token: usize) -> Option<Kind> {
+    pub fn kind(&self, token: usize) -> Option<Kind> {
         self.draft.scan.tokens.get(token).map(|t| t.kind)
     }
 
-    fn line(&self, token: usize) -> usize {
+    pub fn line(&self, token: usize) -> usize {
         self.draft.scan.tokens.get(token).map_or(usize::MAX, |t| t.line)
     }
 
     /// A word on the same line.
-    fn word_follows(&self, token: usize) -> bool {
+    pub fn word_follows(&self, token: usize) -> bool {
         self.kind(token + 1) == Some(Kind::Word) && self.line(token) == self.line(token + 1)
     }
 
@@ -192,7 +196,7 @@ impl Walk<'_, '_> {
     }
 
     /// Reports a habit with its cure; of several of one kind only the first, with the others beside it.
-    fn habit(&mut self, span: Span, headline: impl Into<String>, help: impl Into<String>, title: &str, text: &str) {
+    pub fn habit(&mut self, span: Span, headline: impl Into<String>, help: impl Into<String>, title: &str, text: &str) {
         let headline = headline.into();
         if let Some(&(_, at)) = self.reported.iter().find(|r| r.0 == headline) {
             let first = &mut self.draft.diagnostics[at];
@@ -208,7 +212,7 @@ impl Walk<'_, '_> {
         self.reported.push((headline, self.draft.diagnostics.len() - 1));
     }
 
-    fn replace(&mut self, token: usize, with: impl Into<String>) {
+    pub fn replace(&mut self, token: usize, with: impl Into<String>) {
         self.draft.scan.tokens[token].fate = Fate::Replace(with.into().into());
     }
 
@@ -266,8 +270,13 @@ impl Walk<'_, '_> {
         self.brackets.push(Bracket { open, round, indent, call: open == '(' && after_value && !(declares && flat) });
     }
 
+    pub fn shaky(&self, token: usize) -> bool {
+        let next = self.unbalanced.partition_point(|r| r.end <= token);
+        self.unbalanced.get(next).is_some_and(|r| r.contains(&token))
+    }
+
     /// Whether only braces are open.
-    fn flat(&self) -> bool {
+    pub fn flat(&self) -> bool {
         self.brackets.last().is_none_or(|b| b.round == 0)
     }
 
@@ -281,7 +290,7 @@ impl Walk<'_, '_> {
     }
 
     /// Whether the statement's first word heads an item rather than naming a member.
-    fn word_like_header(&self) -> bool {
+    pub fn word_like_header(&self) -> bool {
         !matches!(self.draft.scan.str(self.head + 1), "=" | "." | ":" | "|>")
     }
 
@@ -422,7 +431,9 @@ impl Walk<'_, '_> {
         let first = self.draft.scan.str(next);
         let typed = TYPES.contains(&first)
             && (next == last || self.is(next + 1, "[") || self.kind(next + 1) == Some(Kind::Word));
-        if assigned || typed || matches!(first, "[") && self.is(last, "]") && last == next + 2 {
+        // `Linear in: 3)` has lost its `(`.
+        let torn = matches!(self.draft.scan.str(last + 1), ")" | "]");
+        if assigned || torn || typed || matches!(first, "[") && self.is(last, "]") && last == next + 2 {
             return;
         }
         let span = self.draft.token_span(colon);
@@ -430,178 +441,8 @@ impl Walk<'_, '_> {
         self.habit(span, headline, "write `name = value`", "write `=`", " =");
         self.replace(colon, " = ");
     }
-
-    /// The rules for any token.
-    fn token(&mut self, token: usize) {
-        let text = self.draft.scan.str(token);
-        match self.kind(token) {
-            Some(Kind::Operator) => self.operator(token, text),
-            Some(Kind::Word) => self.word(token, text),
-            _ => {}
-        }
-    }
-
-    fn operator(&mut self, token: usize, text: &str) {
-        let span = self.draft.token_span(token);
-        let better = match text {
-            "**" => "^",
-            "&&" => " and ",
-            "||" => " or ",
-            "!" => " not ",
-            ":=" => "=",
-            "===" => "==",
-            "!==" => "!=",
-            "=" if self.names_an_argument(token) => ": ",
-            "->" if !self.in_signature(token) => "|>",
-            "+=" | "-=" | "*=" | "/=" | "**=" => return self.compound(token, text),
-            _ => return,
-        };
-        let shown = better.trim();
-        let headline = match text {
-            "**" => "a power is written `^`".to_string(),
-            "=" => "a named argument is written with `:`".into(),
-            "->" => "`->` gives a result's type; a value flows on with `|>`".into(),
-            _ => format!("`{shown}` is written for `{text}`"),
-        };
-        let spaced = |at: Option<char>| at.is_none_or(|c| c.is_whitespace() || matches!(c, '(' | '['));
-        let this = &self.draft.scan.tokens[token];
-        let before = spaced(self.draft.scan.text[..this.start].chars().next_back());
-        let after = spaced(self.draft.scan.text[this.end..].chars().next());
-        let wordy = better.starts_with(' ');
-        let new = format!(
-            "{}{shown}{}",
-            if wordy && !before { " " } else { "" },
-            if (wordy || text == "=") && !after { " " } else { "" }
-        );
-        let help = format!("write `{shown}`");
-        self.habit(span, headline, help.clone(), &help, &new);
-        self.replace(token, better);
-    }
-
-    /// `x += 1`
-    fn compound(&mut self, token: usize, text: &str) {
-        if token != self.head + 1 || self.kind(self.head) != Some(Kind::Word) {
-            return;
-        }
-        let name = self.draft.scan.str(self.head);
-        let op = text.trim_end_matches('=').replace("**", "^");
-        let span = self.draft.token_span(token);
-        let better = format!("= {name} {op}");
-        let report = self.draft.report(codes::FOREIGN_SYNTAX, span, format!("nn has no `{text}`"));
-        report.help.push(format!("write `{name} {better} …`"));
-        report.fixes.push(fix(span, format!("write `{better}`"), &better));
-        self.replace(token, format!(" {better} "));
-    }
-
-    /// `Linear(in=3)`
-    fn names_an_argument(&self, token: usize) -> bool {
-        token >= 2
-            && self.brackets.last().is_some_and(|b| b.call)
-            && self.kind(token - 1) == Some(Kind::Word)
-            && (0..token - 1)
-                .rev()
-                .find(|&t| self.kind(t) != Some(Kind::Newline))
-                .is_some_and(|t| matches!(self.draft.scan.str(t), "(" | ","))
-    }
-
-    /// Whether a `->` stands where a result's type is declared: behind the parentheses of a head.
-    fn in_signature(&self, token: usize) -> bool {
-        let head = match self.draft.scan.tokens.get(self.head).map(|t| &t.fate) {
-            Some(Fate::Replace(word)) => word.as_ref(),
-            _ => self.draft.scan.str(self.head),
-        };
-        let heads = is_item_word(head) && self.word_like_header() || matches!(head, "forward" | "update" | "step");
-        heads && self.flat() && token > 0 && !self.is(self.head + 1, "=")
-    }
-
-    fn word(&mut self, token: usize, word: &str) {
-        let span = self.draft.token_span(token);
-        let field = token > 0 && self.is(token - 1, ".");
-        let named = matches!(self.draft.scan.str(token + 1), ":" | "=");
-        match word {
-            "self" if !self.owns_self && self.is(token + 1, ".") && !field => {
-                let both = span.to(self.draft.token_span(token + 1));
-                let name = self.draft.scan.str(token + 2);
-                let help = format!("write `{name}` instead of `self.{name}`");
-                self.habit(both, "members are called by their name alone", help, "take `self.` out", "");
-                self.draft.blank(token, token + 1);
-            }
-            "self"
-                if !self.owns_self
-                    && !field
-                    && token > 0
-                    && self.is(token - 1, "(")
-                    && matches!(self.draft.scan.str(token + 1), "," | ")") =>
-            {
-                let comma = usize::from(self.is(token + 1, ","));
-                let both = span.to(self.draft.token_span(token + comma));
-                self.habit(both, "there is no `self`: members are in scope", "take it out", "take it out", "");
-                self.draft.blank(token, token + comma);
-            }
-            "None" | "True" | "False" if !field && !named => {
-                let better = word.to_lowercase();
-                let help = format!("write `{better}`");
-                self.habit(span, format!("`{word}` is written `{better}`"), help.clone(), &help, &better);
-                self.replace(token, better);
-            }
-            "elif" | "elseif" if token > 0 && self.is(token - 1, "}") => {
-                let headline = format!("`{word}` is written `else if`");
-                self.habit(span, headline, "write `else if`", "write `else if`", "else if");
-                self.replace(token, "else if");
-            }
-            "lambda" if !field && !named && (self.word_follows(token) || self.is(token + 1, ":")) => {
-                let report = self.draft.report(codes::FOREIGN_SYNTAX, span, "nn has no `lambda`");
-                report.help.push("write a `fn` and pass its name; a call there leaves out its first argument".into());
-                self.hole(token);
-            }
-            "if" if token > self.head && self.line(token) == self.line(token - 1) && self.ends_value(token - 1) => {
-                let report =
-                    self.draft.report(codes::FOREIGN_SYNTAX, span, "a choice is written with the condition first");
-                report.help.push("write `if condition { a } else { b }`; on tensors `where(condition, a, b)`".into());
-                self.hole(token);
-            }
-            "for"
-                if token > self.head
-                    && self.brackets.last().is_some_and(|b| b.open != '{')
-                    && self.ends_value(token - 1) =>
-            {
-                let report = self.draft.report(codes::FOREIGN_SYNTAX, span, "nn has no list comprehensions");
-                report.help.push("write `repeat i in 0..n { … }` for layers, `scan` for values".into());
-                self.hole(token);
-            }
-            _ => {}
-        }
-    }
-
-    fn ends_value(&self, token: usize) -> bool {
-        match self.kind(token) {
-            Some(Kind::Number | Kind::Text) => true,
-            Some(Kind::Word) => !is_word_of_language(self.draft.scan.str(token)),
-            _ => matches!(self.draft.scan.str(token), ")" | "]"),
-        }
-    }
-
-    /// Puts a hole in place of the rest of the level.
-    fn hole(&mut self, token: usize) {
-        let mut depth = 0usize;
-        let in_block = self.brackets.last().is_none_or(|b| b.open == '{');
-        let mut last = token;
-        for t in token..self.draft.scan.tokens.len() {
-            match self.kind(t) {
-                Some(Kind::Open) => depth += 1,
-                Some(Kind::Close) if depth == 0 => break,
-                Some(Kind::Close) => depth -= 1,
-                Some(Kind::Newline | Kind::Semicolon) if depth == 0 && in_block => break,
-                Some(Kind::Comma) if depth == 0 && !in_block => break,
-                _ => {}
-            }
-            last = t;
-        }
-        self.draft.blank(token, last);
-        self.replace(token, HOLE);
-    }
 }
 
-fn is_word_of_language(word: &str) -> bool {
+pub(super) fn is_word_of_language(word: &str) -> bool {
     super::lower::is_reserved(word)
 }

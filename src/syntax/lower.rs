@@ -174,13 +174,14 @@ impl<'t> Lower<'t> {
             return;
         }
         if found == "," && text.contains('=') {
-            let report = self.report(codes::FOREIGN_SYNTAX, span, "several names are bound as a tuple");
+            let report = self.report(codes::SYNTAX, span, "several names are bound as a tuple");
             report.help.push("put them in parentheses: `(a, b) = …`".into());
             return;
         }
         let what = match found {
             "" => "the end".to_string(),
-            "else" => "`else` without an `if` before it".to_string(),
+            "else" => "`else` without `if`".to_string(),
+            _ if found.chars().count() > 16 => format!("`{}…`", found.chars().take(14).collect::<String>()),
             _ => format!("`{found}`"),
         };
         let report = self.report(codes::SYNTAX, span, format!("expected {expected}, found {what}"));
@@ -249,8 +250,8 @@ pub(super) fn first_token(text: &str) -> &str {
     if word > 0 {
         return &text[..word];
     }
-    if let Some(inside) = text.strip_prefix('"') {
-        return inside.find('"').map_or(text, |n| &text[..n + 2]);
+    if let Some(inner) = text.strip_prefix('"') {
+        return inner.find('"').map_or(text, |n| &text[..n + 2]);
     }
     let double = ["|>", "==", "!=", "<=", ">=", "->", "..", "=>"].iter().find(|o| text.starts_with(**o));
     let length = double.map_or_else(|| text.chars().next().map_or(0, char::len_utf8), |o| o.len());

@@ -42,6 +42,8 @@ pub(super) struct Token {
     /// Columns of blanks before the first token of its line.
     pub indent: usize,
     pub line: usize,
+    /// The first token of its line.
+    pub head: usize,
     pub fate: Fate,
 }
 
@@ -86,7 +88,7 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
     let mut out =
         Scan { text, tokens: Vec::with_capacity(text.len() / 3), comments: Vec::new(), unterminated: Vec::new() };
     let (mut at, mut line, mut line_start, mut first) = (0, 0, 0, true);
-    let (mut indent, mut measured) = (0, false);
+    let (mut indent, mut measured, mut head) = (0, false, 0);
     while at < bytes.len() {
         let start = at;
         let byte = bytes[at];
@@ -156,7 +158,10 @@ pub(super) fn scan(text: &str) -> Scan<'_> {
         // The grammar's own marks mean nothing in a text.
         let fate = if kind == Kind::Junk && byte < 0x20 { Fate::Replace("?".into()) } else { Fate::Keep };
         let first_here = first && kind != Kind::Newline;
-        out.tokens.push(Token { kind, start, end: at, first: first_here, indent, line, fate });
+        if first {
+            head = out.tokens.len();
+        }
+        out.tokens.push(Token { kind, start, end: at, first: first_here, indent, line, head, fate });
         first = kind == Kind::Newline;
         if first {
             line += 1;

@@ -15,6 +15,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
+use super::math::needs_table;
 use super::symbols::Symbol;
 use super::wide;
 use crate::codegen::loops::{Kernel, LoopKind, LoopVar, Stmt, Value};
@@ -80,11 +81,16 @@ pub(super) enum Span {
 pub(super) struct Emit<'a, 'f> {
     pub b: FunctionBuilder<'f>,
     pub kernel: &'a Kernel,
+    entry: Entry,
     pub features: Features,
     pub bases: Vec<ir::Value>,
     pub counters: Vec<Option<ir::Value>>,
     pub slots: Vec<Option<Slot>>,
     pub lanes: Option<Lanes>,
+    /// The address of the constants of `math`.
+    pub table: Option<ir::Value>,
+    /// The counter of the innermost loop, as it runs.
+    pub innermost: Option<ir::Value>,
     symbols: Vec<(Symbol, FuncRef)>,
     convention: CallConv,
 }
@@ -112,11 +118,14 @@ pub fn emit(
     let mut e = Emit {
         b: FunctionBuilder::new(func, context),
         kernel,
+        entry,
         features,
         bases: Vec::new(),
         counters: vec![None; kernel.loops as usize],
         slots: vec![None; kernel.values.len()],
         lanes: None,
+        table: None,
+        innermost: None,
         symbols: Vec::new(),
         convention,
     };
@@ -128,6 +137,17 @@ pub fn emit(
         let flags = MemFlagsData::trusted().with_readonly().with_can_move();
         let base = e.b.ins().load(types::I64, flags, params[0], 8 * i as i32);
         e.bases.push(base);
+    }
+    if needs_table(&kernel.body) {
+        let name = e.b.func.declare_imported_user_function(UserExternalName { namespace: 1, index: 0 });
+        let data = ir::GlobalValueData::Symbol {
+            name: ir::ExternalName::user(name),
+            offset: 0.into(),
+            colocated: false,
+            tls: false,
+        };
+        let global = e.b.create_global_value(data);
+        e.table = Some(e.b.ins().symbol_value(types::I64, global));
     }
     match entry {
         Entry::Range => e.range_entry(params[1], params[2])?,
@@ -277,29 +297,33 @@ impl<'a> Emit<'a, '_> {
         Ok(())
     }
 
-    /// Whole groups of lanes in a loop, then the rest as a group with fewer active lanes. The begin of a part is a multiple
-    /// of [`LANES`], and its end is another or the loop's end.
+    /// Whole groups of lanes in a loop, then the rest: as a group with fewer active lanes where its size is known, else one
+    /// by one. It is known of a whole loop, and of a part of a range entry, whose end is a multiple of [`LANES`] or the
+    /// loop's; tiles end anywhere.
     fn lane_loop(&mut self, var: LoopVar, span: Span, wide: Vec<bool>, body: &'a [Stmt]) -> Result<(), Refusal> {
-        let extent = match span {
-            Span::Whole(n) | Span::Part(_, _, n) => n,
-        };
         self.lanes = Some(Lanes { var, wide, active: LANES });
         let (next, _) = self.repeat(span, LANES, &[], |e, i, _| {
             e.counters[var.0 as usize] = Some(i);
             e.block(body)?;
             Ok(Vec::new())
         })?;
-        let rest = extent % LANES;
-        if rest != 0 {
-            self.set_active(rest);
-            self.counters[var.0 as usize] = Some(next);
-            match span {
-                Span::Whole(_) => self.block(body)?,
-                Span::Part(_, end, _) => {
-                    let more = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
-                    self.when(more, |e| e.block(body))?;
-                }
+        match span {
+            Span::Part(_, end, extent) if self.entry == Entry::Tile => {
+                self.lanes = None;
+                return self.scalar_loop(var, Span::Part(next, end, extent), |e| e.block(body));
             }
+            Span::Whole(extent) if extent % LANES != 0 => {
+                self.set_active(extent % LANES);
+                self.counters[var.0 as usize] = Some(next);
+                self.block(body)?;
+            }
+            Span::Part(_, end, extent) if extent % LANES != 0 => {
+                self.set_active(extent % LANES);
+                self.counters[var.0 as usize] = Some(next);
+                let more = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
+                self.when(more, |e| e.block(body))?;
+            }
+            _ => {}
         }
         self.lanes = None;
         Ok(())
@@ -358,7 +382,9 @@ impl<'a> Emit<'a, '_> {
         };
         self.b.switch_to_block(header);
         let params = self.b.block_params(header).to_vec();
+        let outer = self.innermost.replace(params[0]);
         let after = body(self, params[0], &params[1..])?;
+        self.innermost = outer;
         let next = self.b.ins().iadd_imm_s(params[0], step);
         let more = match limit {
             Ok(limit) => self.b.ins().icmp(IntCC::SignedLessThan, next, limit),

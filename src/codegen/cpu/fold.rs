@@ -9,6 +9,7 @@ use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::{self, InstBuilder, StackSlotData, StackSlotKind, types};
 
 use super::emit::{Emit, LANES, Lanes, Refusal, Span};
+use super::math::needs_table;
 use super::memory::{plain, scalar_type, wide_type};
 use super::wide;
 use crate::codegen::loops::{FoldOp, LoopVar, Stmt, Value};
@@ -16,7 +17,7 @@ use crate::ops::{Binary, Compare, DType, Reduce};
 
 /// Lanes of a vector fold.
 const FOLD_LANES: usize = 16;
-/// Statements of a body that is written out four times.
+/// Statements of a body that is written out four times, if its functions leave registers free.
 const SMALL_BODY: usize = 8;
 
 fn join(op: Reduce) -> Binary {
@@ -120,7 +121,7 @@ impl<'a> Emit<'a, '_> {
         // The vector that the next turn adds to is `sums[turn]`.
         let (groups, rest) = (f.extent / LANES, f.extent % LANES);
         let turn;
-        if groups > 4 && f.body.len() > SMALL_BODY {
+        if groups > 4 && (f.body.len() > SMALL_BODY || needs_table(f.body)) {
             let (_, carried) = self.repeat(Span::Whole(groups * LANES), LANES, &sums, |e, i, sums| {
                 let item = e.item(f.var, i, f.body, f.yields, true)?;
                 let sum = e.binary(op, f.dtype, sums[0], item, true)?;

@@ -14,6 +14,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, default_libcall_names};
 
 use super::emit::{Entry, Features, emit};
+use super::math::{TABLE_NAME, table_address};
 use super::symbols::Symbol;
 use crate::codegen::loops::Kernel;
 use crate::diag::{Diagnostic, codes};
@@ -21,7 +22,7 @@ use crate::diag::{Diagnostic, codes};
 /// `args`: one pointer a buffer; then the iterations of the outermost loop, `begin..end`. If that is a vector loop, both are
 /// multiples of [`LANES`](super::LANES), or the end is the loop's. Other kernels ignore the range.
 pub type RangeFn = unsafe extern "C" fn(*const *mut u8, usize, usize);
-/// `args`, batch, rows from and to, columns from and to; the column range as for [`RangeFn`].
+/// `args`, batch, rows from and to, columns from and to: any ranges inside the loops.
 pub type TileFn = unsafe extern "C" fn(*const *mut u8, usize, usize, usize, usize, usize);
 
 /// Kernels that one thread compiles at least.
@@ -43,6 +44,15 @@ pub struct Target {
 impl Target {
     /// This machine with all that it can do.
     pub fn host(optimize: Optimize) -> Result<Target, Box<Diagnostic>> {
+        Target::new(optimize, true)
+    }
+
+    /// What every machine of this architecture can do: no fused multiply-add on x86-64.
+    pub fn baseline(optimize: Optimize) -> Result<Target, Box<Diagnostic>> {
+        Target::new(optimize, false)
+    }
+
+    fn new(optimize: Optimize, native: bool) -> Result<Target, Box<Diagnostic>> {
         let mut flags = settings::builder();
         let level = match optimize {
             Optimize::Speed => "speed",
@@ -59,7 +69,7 @@ impl Target {
         for (name, value) in wanted {
             flags.set(name, value).map_err(|e| unusable(&e.to_string()))?;
         }
-        let builder = cranelift_native::builder().map_err(unusable)?;
+        let builder = cranelift_native::builder_with_options(native).map_err(unusable)?;
         let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| unusable(&e.to_string()))?;
         Ok(Target { isa })
     }
@@ -190,6 +200,7 @@ pub fn compile(target: &Target, requests: &[(&Kernel, Entry)]) -> Result<Code, B
 
     let mut builder = JITBuilder::with_isa(target.isa.clone(), default_libcall_names());
     builder.symbols(Symbol::ALL.iter().map(|s| (s.name(), s.address())));
+    builder.symbol(TABLE_NAME, table_address());
     let mut module = JITModule::new(builder);
     let fault = |e: cranelift_module::ModuleError| unusable(&e.to_string());
     let convention = target.isa.default_call_conv();
@@ -197,6 +208,8 @@ pub fn compile(target: &Target, requests: &[(&Kernel, Entry)]) -> Result<Code, B
         // Numbered in order from 0: what `Emit::call` relies on.
         module.declare_function(symbol.name(), Linkage::Import, &symbol.signature(convention)).map_err(fault)?;
     }
+    // The first of the data, as the entry of a kernel relies on.
+    module.declare_data(TABLE_NAME, Linkage::Import, false, false).map_err(fault)?;
     let mut ids = Vec::with_capacity(requests.len());
     let mut bytes = 0;
     for (i, (machine, (_, entry))) in machine.into_iter().zip(requests).enumerate() {

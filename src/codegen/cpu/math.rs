@@ -5,11 +5,12 @@
 //! With fused multiply-add the last bit may differ from a machine without.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{self, InstBuilder, Type, types};
+use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Type, types};
 
 use super::emit::{Emit, Refusal};
 use super::symbols::Symbol;
-use crate::ops::DType;
+use crate::codegen::loops::{Expr, Stmt};
+use crate::ops::{DType, Unary};
 
 /// 1.5 * 2^23: added to a number below 2^22, it leaves the nearest whole number in the low bits.
 const MAGIC: f32 = 12582912.0;
@@ -43,13 +44,118 @@ const ERF_SMALL: [f32; 6] = [-5.967617e-4, 4.9911942e-3, -2.6768135e-2, 1.128199
 const ERF_LARGE: [f32; 7] =
     [-1.7285347e-5, 3.8319713e-4, -3.8839644e-3, 2.4254622e-2, -1.0677788e-1, -6.348467e-1, -1.2871751e-1];
 
+/// The other constants that occur by lanes.
+const OTHERS: [f32; 20] = [
+    MAGIC,
+    TRIG_LIMIT,
+    -LN2_HIGH,
+    -LN2_LOW,
+    LN2_HIGH,
+    LN2_LOW,
+    std::f32::consts::LOG2_E,
+    89.0,
+    -105.0,
+    f32::MIN_POSITIVE,
+    8388608.0,
+    1.0,
+    2.0,
+    23.0,
+    -0.5,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    9.25,
+    0.625,
+    4.0,
+];
+const INTEGERS: [i32; 5] = [MAGIC.to_bits() as i32, 127, std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32, i32::MIN, 1];
+
+/// Four equal lanes.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+struct Splat(#[allow(dead_code, reason = "read by generated code")] [u32; 4]);
+
+const TABLE_LEN: usize =
+    EXP.len() + LOG.len() + TANH.len() + SIN.len() + COS.len() + ERF_SMALL.len() + ERF_LARGE.len() + 25;
+
+/// Bits of all constants.
+const WORDS: [u32; TABLE_LEN] = {
+    let lists: [&[f32]; 8] = [&EXP, &LOG, &TANH, &SIN, &COS, &ERF_SMALL, &ERF_LARGE, &OTHERS];
+    let mut words = [0; TABLE_LEN];
+    let (mut at, mut list) = (0, 0);
+    while list < lists.len() {
+        let mut i = 0;
+        while i < lists[list].len() {
+            words[at] = lists[list][i].to_bits();
+            (at, i) = (at + 1, i + 1);
+        }
+        list += 1;
+    }
+    let mut i = 0;
+    while i < INTEGERS.len() {
+        words[at] = INTEGERS[i] as u32;
+        (at, i) = (at + 1, i + 1);
+    }
+    words
+};
+
+/// The constants in memory. The functions here use more of them than there are registers; as operands in memory they
+/// cost nothing, while constants that Cranelift moves out of a loop are spilled and read back.
+static TABLE: [Splat; TABLE_LEN] = {
+    let mut table = [Splat([0; 4]); TABLE_LEN];
+    let mut i = 0;
+    while i < TABLE_LEN {
+        table[i] = Splat([WORDS[i]; 4]);
+        i += 1;
+    }
+    table
+};
+
+/// The name under which modules import the table.
+pub(super) const TABLE_NAME: &str = "nnc_math_constants";
+
+pub(super) fn table_address() -> *const u8 {
+    TABLE.as_ptr().cast()
+}
+
+/// Whether code here has more constants than registers hold. The exponential alone does not.
+pub(super) fn needs_table(body: &[Stmt]) -> bool {
+    use Unary::{Cos, Erf, Log, Sin, Tanh};
+    body.iter().any(|stmt| match stmt {
+        Stmt::Let { expr, .. } => matches!(expr, Expr::Unary(Log | Sin | Cos | Tanh | Erf, _)),
+        Stmt::For { body, .. } | Stmt::Fold { body, .. } => needs_table(body),
+        Stmt::Store { .. } => false,
+    })
+}
+
 impl Emit<'_, '_> {
     fn f(&mut self, wide: bool, value: f32) -> ir::Value {
-        self.constant(DType::F32, value as f64, wide)
+        match self.in_table(wide, value.to_bits(), types::F32X4) {
+            Some(constant) => constant,
+            None => self.constant(DType::F32, value as f64, wide),
+        }
     }
 
     fn i(&mut self, wide: bool, value: i32) -> ir::Value {
-        self.constant(DType::I32, value as f64, wide)
+        match self.in_table(wide, value as u32, types::I32X4) {
+            Some(constant) => constant,
+            None => self.constant(DType::I32, value as f64, wide),
+        }
+    }
+
+    /// Four lanes of a constant as an operand in memory. Its address depends, in form, on the loop's counter (by bits that
+    /// are always zero): otherwise Cranelift would load it before the loop.
+    fn in_table(&mut self, wide: bool, bits: u32, ty: Type) -> Option<ir::Value> {
+        let table = self.table.filter(|_| wide)?;
+        let at = WORDS.iter().position(|w| *w == bits)?;
+        let here = match self.innermost {
+            Some(counter) => {
+                let nothing = self.b.ins().ushr_imm_u(counter, 62);
+                self.b.ins().iadd(table, nothing)
+            }
+            None => table,
+        };
+        let flags = MemFlagsData::new().with_notrap().with_aligned().with_readonly().with_can_move();
+        Some(self.b.ins().load(ty, flags, here, 16 * at as i32))
     }
 
     fn int_type(wide: bool) -> Type {

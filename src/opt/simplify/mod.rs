@@ -1,8 +1,8 @@
 //! Simplification: named rules, each of which recognises one form and gives the id of a node of the same value.
 //!
 //! A rule sees a node whose operands are already in the new graph. It never changes a value by more than rounding, and
-//! never assumes that a float is finite: `x * 0` and `x - x` stay. Each rule leads to fewer, smaller or cheaper nodes, so
-//! that rewriting ends.
+//! never assumes that a float is finite: `x * 0` and `x - x` stay. Each rule leads to fewer, smaller or cheaper nodes,
+//! so that rewriting ends.
 
 mod arithmetic;
 mod constants;

@@ -8,7 +8,7 @@
 use super::drive::{Output, PackB, Shared};
 use super::gemm::Epilogue;
 use super::isa::{Isa, Kernel, Work, with_kernel};
-use super::tile::GROUP;
+use super::tile::{GROUP, MAX_GROUPS, Tile};
 use crate::runtime::threads::{Pool, part};
 use std::ops::Range;
 
@@ -54,6 +54,7 @@ impl Gather {
 
 /// Taps beside each other: they read the same windows, shifted by one float each.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only AVX-512 gathers by windows"))]
 pub(super) struct Runs {
     /// Taps of a run; 1 if taps are not beside each other.
     pub length: usize,
@@ -61,14 +62,26 @@ pub(super) struct Runs {
     pub first: usize,
 }
 
-/// How planes of a source are copied into larger planes of zeros: element (y, x) goes to
-/// (`shift[0] + y * spread[0]`, `shift[1] + x * spread[1]`), if that is inside.
+/// A tile whose right operand is gathered on the way.
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only AVX-512 computes such tiles"))]
+pub(super) struct WindowTile<'a> {
+    /// At most two windows each.
+    pub gathers: [&'a Gather; MAX_GROUPS],
+    /// What the tables of each group and the taps are relative to.
+    pub bases: [*const f32; MAX_GROUPS],
+    pub taps: &'a [u32],
+    pub runs: Runs,
+    /// Its right operand is not used.
+    pub tile: Tile,
+}
+
+/// How planes of a source are copied into planes of zeros: element (y, x) goes to (`shift[0] + y`, `shift[1] + x`), if
+/// that is inside.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Padding {
     pub source: [usize; 2],
     pub padded: [usize; 2],
     pub shift: [isize; 2],
-    pub spread: [usize; 2],
 }
 
 impl Padding {
@@ -78,9 +91,9 @@ impl Padding {
 
     /// The source indices along one axis that land inside.
     pub fn inside(&self, axis: usize) -> Range<usize> {
-        let (shift, spread, room) = (self.shift[axis], self.spread[axis] as isize, self.padded[axis] as isize);
-        let first = (-shift).max(0).div_euclid(spread) + isize::from((-shift).max(0).rem_euclid(spread) > 0);
-        let end = (room - shift + spread - 1).div_euclid(spread).clamp(0, self.source[axis] as isize);
+        let (shift, room) = (self.shift[axis], self.padded[axis] as isize);
+        let first = (-shift).max(0);
+        let end = (room - shift).clamp(0, self.source[axis] as isize);
         first as usize..end.max(first) as usize
     }
 
@@ -97,15 +110,9 @@ impl Padding {
         unsafe {
             to.write_bytes(0, plane);
             for y in rows {
-                let row = (self.shift[0] + (y * self.spread[0]) as isize) as usize * self.padded[1];
-                let at = row + (self.shift[1] + (columns.start * self.spread[1]) as isize) as usize;
+                let row = (self.shift[0] + y as isize) as usize * self.padded[1];
+                let at = row + (self.shift[1] + columns.start as isize) as usize;
                 let from = from.add(y * self.source[1] + columns.start);
-                if self.spread[1] > 1 {
-                    for x in 0..columns.len() {
-                        *to.add(at + x * self.spread[1]) = *from.add(x);
-                    }
-                    continue;
-                }
                 let mut x = 0;
                 while x < columns.len() {
                     let length = (columns.len() - x).min(GROUP);
@@ -176,7 +183,7 @@ impl Windows {
 
     /// Taps that lie beside each other.
     fn run(&self) -> usize {
-        if self.dilation[1] == 1 && self.kernel[1] <= GROUP / 2 { self.kernel[1] } else { 1 }
+        if self.dilation[1] == 1 && self.kernel[1] <= GROUP / 2 { self.kernel[1].max(1) } else { 1 }
     }
 
     /// Images of a unit: the fewest that waste little of their groups.
@@ -299,16 +306,51 @@ impl Columns<'_> {
     }
 }
 
+impl Columns<'_> {
+    /// The table of a group, and what it is relative to.
+    #[inline(always)]
+    fn place(&self, batch: usize, group: usize) -> (&Gather, *const f32) {
+        let (unit, group) = (group / self.gathers.len(), group % self.gathers.len());
+        let base = self.padded.get().wrapping_add(unit * self.unit_floats + batch * self.group_floats);
+        (&self.gathers[group], base)
+    }
+
+    #[inline(always)]
+    fn runs(&self, k0: usize) -> Runs {
+        Runs { length: self.run, first: k0 % self.run }
+    }
+}
+
 impl PackB for Columns<'_> {
     #[inline(always)]
     unsafe fn pack<K: Kernel>(&self, batch: usize, group: usize, k0: usize, depth: usize, to: *mut f32, step: usize) {
-        let (unit, group) = (group / self.gathers.len(), group % self.gathers.len());
+        let (gather, base) = self.place(batch, group);
         // SAFETY: all windows of the table are inside the padded chunk and its slack; groups and depth are the plan's.
+        unsafe { K::gather(gather, base, self.taps.get_unchecked(k0..k0 + depth), &self.runs(k0), to, step) }
+    }
+
+    #[inline(always)]
+    fn fuses(&self, group: usize, groups: usize) -> bool {
+        (group..group + groups).all(|group| self.gathers[group % self.gathers.len()].count <= 2)
+    }
+
+    // Out of line, where it does not disturb the loops over packed panels.
+    #[inline(never)]
+    unsafe fn fused<K: Kernel>(
+        &self,
+        batch: usize,
+        groups: Range<usize>,
+        depth: Range<usize>,
+        rows: usize,
+        tile: Tile,
+    ) {
+        let ((first, base), (second, next)) = (self.place(batch, groups.start), self.place(batch, groups.end - 1));
+        let runs = self.runs(depth.start);
+        // SAFETY: as for `pack`; the tile is the caller's.
         unsafe {
-            let base = self.padded.get().add(unit * self.unit_floats + batch * self.group_floats);
-            let runs = Runs { length: self.run, first: k0 % self.run };
-            let taps = self.taps.get_unchecked(k0..k0 + depth);
-            K::gather(self.gathers.get_unchecked(group), base, taps, &runs, to, step);
+            let taps = self.taps.get_unchecked(depth);
+            let tile = WindowTile { gathers: [first, second], bases: [base, next], taps, runs, tile };
+            K::window_tile(rows, groups.len(), &tile);
         }
     }
 }
@@ -326,7 +368,30 @@ pub(super) struct Maps {
     /// Channels of an image and of a group.
     pub channels: usize,
     pub group_channels: usize,
+    /// The maps are every so-many-th row and column of larger ones.
+    pub spread: Option<Spread>,
     pub epilogue: Option<Epilogue>,
+}
+
+/// Where the pixels of a map lie in a larger one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    /// Row and column of the first pixel.
+    pub first: [usize; 2],
+    /// Distance between pixels.
+    pub step: [usize; 2],
+    /// Pixels of a row of the map.
+    pub columns: usize,
+    /// Size of the larger map.
+    pub size: [usize; 2],
+}
+
+impl Spread {
+    #[inline(always)]
+    fn place(&self, pixel: usize) -> usize {
+        let (y, x) = (pixel / self.columns, pixel % self.columns);
+        (self.first[0] + y * self.step[0]) * self.size[1] + self.first[1] + x * self.step[1]
+    }
 }
 
 impl Maps {
@@ -352,7 +417,8 @@ impl Maps {
     #[inline(always)]
     fn row(&self, batch: usize, row: usize, image: usize) -> *mut f32 {
         let channel = image * self.channels + batch * self.group_channels + row;
-        self.at.get().wrapping_add(channel * self.pixels)
+        let plane = self.spread.map_or(self.pixels, |spread| spread.size[0] * spread.size[1]);
+        self.at.get().wrapping_add(channel * plane)
     }
 }
 
@@ -365,7 +431,7 @@ impl Output for Maps {
     #[inline(always)]
     fn whole(&self, batch: usize, row: usize, group: usize, groups: usize) -> Option<*mut f32> {
         let (unit, first) = (group / self.groups_per_unit, group % self.groups_per_unit);
-        let whole = self.unit == 1 && (first + groups) * GROUP <= self.pixels;
+        let whole = self.unit == 1 && self.spread.is_none() && (first + groups) * GROUP <= self.pixels;
         whole.then(|| self.row(batch, row, unit).wrapping_add(first * GROUP))
     }
 
@@ -378,6 +444,13 @@ impl Output for Maps {
             let mut lanes = [0.0f32; 2 * GROUP];
             K::copy_padded(from, GROUP, lanes.as_mut_ptr());
             self.runs(unit, first * GROUP..(first + 1) * GROUP, |lane, image, pixel, length| {
+                if let Some(spread) = &self.spread {
+                    for i in 0..length {
+                        let at = self.row(batch, row, image).add(spread.place(pixel + i));
+                        *at = if accumulate { *at + lanes[lane + i] } else { lanes[lane + i] };
+                    }
+                    return;
+                }
                 K::put(lanes.as_ptr().add(lane), length, self.row(batch, row, image).add(pixel), accumulate);
             });
         }
@@ -385,6 +458,7 @@ impl Output for Maps {
 
     #[inline(always)]
     unsafe fn finished(&self, batch: usize, rows: Range<usize>, groups: Range<usize>) {
+        // Spread maps are gradients and have no epilogue.
         let Some(epilogue) = &self.epilogue else { return };
         let rows = batch * self.group_channels + rows.start..batch * self.group_channels + rows.end;
         let mut group = groups.start;

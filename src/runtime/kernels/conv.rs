@@ -2,7 +2,7 @@
 //! weights. All three directions are products whose windows exist only in packed panels ([`super::columns`]) or are read
 //! in place from padded images ([`super::conv_weight`]). Invariant: the same bits for any number of threads.
 
-use super::columns::{Maps, Padding, Windows};
+use super::columns::{Maps, Padding, Spread, Windows};
 use super::drive::{PackA, Plan, Shared};
 use super::gemm::{Epilogue, View};
 use super::isa::{Isa, Kernel};
@@ -60,7 +60,6 @@ impl Conv2d {
                 (out[i].max(1) - 1) * self.stride[i] + window
             }),
             shift: self.pad_low.map(|pad| pad as isize),
-            spread: [1, 1],
         }
     }
 
@@ -77,25 +76,32 @@ impl Conv2d {
         }
     }
 
-    /// The gradient of the input is a convolution of the output's gradient, spread by the stride, with the kernel turned
-    /// around: `dx[h] = Σ dy[p] w[r]` over `p * stride + r * dilation - pad = h`.
-    fn windows_input_grad(&self) -> Windows {
-        let reach = [0, 1].map(|i| self.dilation[i] * (self.kernel[i] - 1));
-        Windows {
+    /// The gradient of the input, `dx[h] = Σ dy[p] w[r]` over `p * stride + r * dilation - pad = h`, falls apart into
+    /// phases: the h with the same remainder of `h + pad` by the stride meet the same taps, and in each phase it is a
+    /// convolution of stride 1 with those taps turned around.
+    fn phase(&self, phase: [usize; 2]) -> ([Axis; 2], Windows) {
+        let out = self.out_size();
+        let axes = [0, 1].map(|i| Axis::new(self, i, phase[i]));
+        let windows = Windows {
             padding: Padding {
-                source: self.out_size(),
-                padded: [0, 1].map(|i| self.in_size[i] + reach[i]),
-                shift: [0, 1].map(|i| reach[i] as isize - self.pad_low[i] as isize),
-                spread: self.stride,
+                source: out,
+                padded: axes.map(|axis| axis.count + axis.taps.saturating_sub(1) * axis.dilation),
+                shift: axes.map(|axis| axis.shift),
             },
             images: self.batch,
             channels: self.out_channels,
             groups: self.groups,
-            kernel: self.kernel,
+            kernel: axes.map(|axis| axis.taps),
             stride: [1, 1],
-            dilation: self.dilation,
-            out: self.in_size,
-        }
+            dilation: axes.map(|axis| axis.dilation),
+            out: axes.map(|axis| axis.count),
+        };
+        (axes, windows)
+    }
+
+    fn phases(&self) -> impl Iterator<Item = [usize; 2]> {
+        let [rows, columns] = self.stride;
+        (0..rows * columns).map(move |phase| [phase / columns, phase % columns])
     }
 
     /// Bytes of scratch that [`Conv2d::forward`] needs with a pool of `threads`.
@@ -115,7 +121,8 @@ impl Conv2d {
 
     /// [`Conv2d::workspace_input_grad`] for [`Conv2d::input_grad_with`].
     pub fn workspace_input_grad_with(&self, isa: Isa, threads: usize) -> usize {
-        product_bytes(isa, &self.windows_input_grad(), self.in_channels, threads)
+        let bytes = |phase| product_bytes(isa, &self.phase(phase).1, self.in_channels, threads);
+        self.phases().map(bytes).max().unwrap_or(0)
     }
 
     /// y = x ∗ w. The epilogue is called with image, channels and pixels (`p * Q + q`) of each finished tile.
@@ -157,7 +164,7 @@ impl Conv2d {
             View { row_stride: depth, col_stride: 1, batch_stride: self.out_channels / self.groups.max(1) * depth };
         let weights = Operand { at: w, view, columns: depth };
         // SAFETY: promised by the caller.
-        unsafe { product(isa, pool, &windows, &weights, x, y, self.out_channels, workspace, epilogue) }
+        unsafe { product(isa, pool, &windows, &weights, x, y, self.out_channels, None, workspace, epilogue) }
     }
 
     /// dx: the gradient of the input from the gradient `dy` of the output.
@@ -183,15 +190,59 @@ impl Conv2d {
         dx: *mut f32,
         workspace: *mut u8,
     ) {
-        let windows = self.windows_input_grad();
-        let weights = Turned {
-            at: w,
-            taps: self.taps(),
-            in_channels: self.in_channels / self.groups.max(1),
-            out_channels: self.out_channels / self.groups.max(1),
+        for phase in self.phases() {
+            let ([y, x], windows) = self.phase(phase);
+            let weights = Turned {
+                at: w,
+                kernel: self.taps(),
+                last: y.last * self.kernel[1] + x.last,
+                step: [y.step * self.kernel[1], x.step],
+                taps: windows.kernel,
+                in_channels: self.in_channels / self.groups.max(1),
+                out_channels: self.out_channels / self.groups.max(1),
+            };
+            let spread = Spread { first: [y.first, x.first], step: self.stride, columns: x.count, size: self.in_size };
+            let spread = (self.stride != [1, 1]).then_some(spread);
+            // SAFETY: promised by the caller.
+            unsafe { product(isa, pool, &windows, &weights, dy, dx, self.in_channels, spread, workspace, None) }
+        }
+    }
+}
+
+/// One axis of a phase of the gradient of the input.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    /// Positions of the input that belong to the phase: the first, and how many.
+    first: usize,
+    count: usize,
+    /// Taps that the positions meet: how many, the last, and the distance between them.
+    taps: usize,
+    last: usize,
+    step: usize,
+    /// Distance between the outputs that neighbouring taps meet.
+    dilation: usize,
+    /// Where the first output lies relative to the first position's window.
+    shift: isize,
+}
+
+impl Axis {
+    fn new(conv: &Conv2d, axis: usize, phase: usize) -> Axis {
+        let (stride, dilation, kernel) = (conv.stride[axis], conv.dilation[axis], conv.kernel[axis]);
+        let (pad, size) = (conv.pad_low[axis], conv.in_size[axis]);
+        let meets = |tap: &usize| tap * dilation % stride == phase;
+        // The smallest step that leads from a tap to another of the same phase.
+        let step = (1..=stride).find(|step| step * dilation % stride == 0).unwrap_or(stride);
+        let taps = (0..kernel).filter(meets).count();
+        let last = (0..kernel).rfind(meets).unwrap_or(0);
+        let first = (0..stride).find(|h| (h + pad) % stride == phase).unwrap_or(0);
+        let count = size.saturating_sub(first).div_ceil(stride);
+        // Position `first + j * stride` and tap r meet the output `(first + j * stride + pad - r * dilation) / stride`.
+        let shift = if taps == 0 {
+            0
+        } else {
+            ((last * dilation) as isize - (first + pad) as isize).div_euclid(stride as isize)
         };
-        // SAFETY: promised by the caller.
-        unsafe { product(isa, pool, &windows, &weights, dy, dx, self.in_channels, workspace, None) }
+        Axis { first, count, taps, last, step, dilation: step * dilation / stride, shift }
     }
 }
 
@@ -233,6 +284,7 @@ unsafe fn product<A: PackA>(
     from: *const f32,
     to: *mut f32,
     channels: usize,
+    spread: Option<Spread>,
     workspace: *mut u8,
     epilogue: Option<Epilogue>,
 ) {
@@ -240,6 +292,7 @@ unsafe fn product<A: PackA>(
         return;
     }
     let [source_y, source_x] = windows.padding.source;
+    let plane = spread.map_or(windows.pixels(), |spread| spread.size[0] * spread.size[1]);
     // SAFETY: the scratch holds the tables and the padded chunk, then what the plan needs; chunks cut the images.
     unsafe {
         let columns = windows.tables(workspace);
@@ -254,7 +307,7 @@ unsafe fn product<A: PackA>(
             }
             columns.load(isa, pool, from.add(first * windows.channels * source_y * source_x), images);
             let maps = Maps {
-                at: Shared(to.add(first * channels * windows.pixels())),
+                at: Shared(to.add(first * channels * plane)),
                 first_image: first,
                 images,
                 unit: windows.unit(),
@@ -262,6 +315,7 @@ unsafe fn product<A: PackA>(
                 pixels: windows.pixels(),
                 channels,
                 group_channels: channels / windows.groups,
+                spread,
                 epilogue,
             };
             plan.compute(pool, weights, &columns, &maps, scratch);
@@ -269,11 +323,17 @@ unsafe fn product<A: PackA>(
     }
 }
 
-/// The weights for the gradient of the input: rows are input channels, the depth is output channels and the taps turned
-/// around.
+/// The weights for a phase of the gradient of the input: rows are input channels, the depth is output channels and the
+/// phase's taps turned around.
 struct Turned {
     at: *const f32,
-    taps: usize,
+    /// Taps of the whole kernel.
+    kernel: usize,
+    /// The phase's last tap, which comes first, and the distances from one of its taps to the one before.
+    last: usize,
+    step: [usize; 2],
+    /// The phase's taps.
+    taps: [usize; 2],
     /// Channels of a group.
     in_channels: usize,
     out_channels: usize,
@@ -285,19 +345,16 @@ unsafe impl Sync for Turned {}
 impl PackA for Turned {
     #[inline(always)]
     unsafe fn pack<K: Kernel>(&self, batch: usize, row: usize, rows: usize, k0: usize, depth: usize, to: *mut f32) {
-        let (mut channel, mut tap) = (k0 / self.taps, k0 % self.taps);
+        let [taps_y, taps_x] = self.taps;
         for k in 0..depth {
+            let (channel, tap) = ((k0 + k) / (taps_y * taps_x), (k0 + k) % (taps_y * taps_x));
+            let tap = self.last - tap / taps_x * self.step[0] - tap % taps_x * self.step[1];
+            let from = ((batch * self.out_channels + channel) * self.in_channels + row) * self.kernel + tap;
             // SAFETY: the elements read are those the caller names.
             unsafe {
-                let from = ((batch * self.out_channels + channel) * self.in_channels + row) * self.taps;
-                let from = self.at.add(from + self.taps - 1 - tap);
                 for i in 0..rows {
-                    *to.add(k * rows + i) = *from.add(i * self.taps);
+                    *to.add(k * rows + i) = *self.at.add(from + i * self.kernel);
                 }
-            }
-            tap += 1;
-            if tap == self.taps {
-                (channel, tap) = (channel + 1, 0);
             }
         }
     }

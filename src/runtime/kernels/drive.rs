@@ -45,6 +45,20 @@ pub(super) trait PackB: Sync {
     fn in_place(&self, _batch: usize, _group: usize, _groups: usize) -> Option<(*const f32, usize)> {
         None
     }
+
+    /// Whether a tile of these groups can be computed without packing them.
+    fn fuses(&self, _group: usize, _groups: usize) -> bool {
+        false
+    }
+
+    /// Computes such a tile.
+    ///
+    /// # Safety
+    /// [`PackB::fuses`] said so; groups and depth lie inside the operand; `tile` is valid but for its right operand;
+    /// `K`'s features are enabled.
+    unsafe fn fused<K: Kernel>(&self, _batch: usize, _: Range<usize>, _depth: Range<usize>, _rows: usize, _: Tile) {
+        unreachable!("an operand that has to be packed")
+    }
 }
 
 /// The result, in groups of 16 columns.
@@ -276,8 +290,10 @@ impl<A: PackA, B: PackB, C: Output> Work for Piece<'_, A, B, C> {
                 let in_place = |panel: usize| {
                     if plan.in_place { b.in_place(batch, panel * K::GROUPS, groups_of(panel)) } else { None }
                 };
+                let fuses =
+                    |panel: usize| plan.strips <= K::FUSED_STRIPS && b.fuses(panel * K::GROUPS, groups_of(panel));
                 for panel in panels.clone() {
-                    if in_place(panel).is_none() {
+                    if in_place(panel).is_none() && !fuses(panel) {
                         let groups = groups_of(panel);
                         for g in 0..groups {
                             let to = panel_at(panel).add(g * GROUP);
@@ -300,8 +316,14 @@ impl<A: PackA, B: PackB, C: Output> Work for Piece<'_, A, B, C> {
                             None => (panel_at(panel).cast_const(), groups * GROUP),
                         };
                         let tile = |c, c_stride, accumulate| {
-                            let (depth, a, b, b_step) = (depth.len(), left, right, step);
-                            K::tile(rows.len(), groups, &Tile { depth, a, b, b_step, c, c_stride, accumulate });
+                            let (a, b_step) = (left, step);
+                            let tile = Tile { depth: depth.len(), a, b: right, b_step, c, c_stride, accumulate };
+                            if fuses(panel) {
+                                let groups = panel * K::GROUPS..panel * K::GROUPS + groups;
+                                b.fused::<K>(batch, groups, depth.clone(), rows.len(), tile);
+                            } else {
+                                K::tile(rows.len(), groups, &tile);
+                            }
                         };
                         match c.whole(batch, rows.start, panel * K::GROUPS, groups) {
                             Some(at) => tile(at, c.stride(), accumulate),

@@ -2,7 +2,7 @@
 //! and data movers. Invariant: code that needs a feature is reached only through [`Isa`], whose values exist only where
 //! the processor has the feature.
 
-use super::columns::{Gather, Runs};
+use super::columns::{Gather, Runs, WindowTile};
 use super::tile::{GROUP, Taps, Tile};
 use std::sync::OnceLock;
 
@@ -68,6 +68,8 @@ pub(super) trait Kernel {
     const ROWS: usize;
     /// The most groups of columns of a tile.
     const GROUPS: usize;
+    /// Up to so many strips of rows, windows are gathered into registers for each tile instead of being packed.
+    const FUSED_STRIPS: usize = 0;
     type V: super::tile::Vector;
 
     /// Runs `work` with this instruction set's features enabled.
@@ -76,6 +78,10 @@ pub(super) trait Kernel {
     unsafe fn tile(rows: usize, groups: usize, tile: &Tile);
     /// As [`Kernel::tile`].
     unsafe fn taps(rows: usize, groups: usize, taps: &Taps);
+    /// A tile whose right operand is gathered on the way; only called where [`Kernel::FUSED_STRIPS`] allows.
+    unsafe fn window_tile(_rows: usize, _groups: usize, _tile: &WindowTile) {
+        unreachable!("tiles of windows without packing")
+    }
     /// `to[c * to_stride + r] = from[r * from_stride + c]` for `rows <= 16`; each c writes 16 floats (zeros after `rows`),
     /// in ascending order, so the next c may overwrite them.
     unsafe fn transpose(

@@ -6,6 +6,7 @@
 //! through the traits [`drive::PackA`] and [`drive::PackB`] and calls a microkernel ([`isa`], [`tile`]) whose
 //! accumulators stay in registers. Views with any strides and the windows of a convolution differ only in how they
 //! pack.
+#![expect(clippy::needless_range_loop, reason = "loops over registers unroll when they count")]
 
 mod columns;
 pub mod conv;

@@ -95,7 +95,7 @@ unsafe fn step<V: Vector, const MR: usize, const NV: usize>(sums: &mut [[V; NV];
 /// # Safety
 /// `c` is writable for `MR` rows of `NV` vectors.
 #[inline(always)]
-unsafe fn finish<V: Vector, const MR: usize, const NV: usize>(
+pub(super) unsafe fn finish<V: Vector, const MR: usize, const NV: usize>(
     sums: &[[V; NV]; MR],
     c: *mut f32,
     stride: usize,

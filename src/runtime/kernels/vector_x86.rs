@@ -1,7 +1,7 @@
 //! The kernels for x86-64: AVX2 with FMA (6 × 16 tiles) and AVX-512 (14 × 32 tiles, 28 accumulators). Invariant: the same
 //! order of sums as every other kernel; nothing here runs unless [`super::isa::Isa`] has found the features.
 
-use super::columns::{Gather, Runs};
+use super::columns::{Gather, Runs, WindowTile};
 use super::isa::{Kernel, Work, copy_padded_plain, gather_plain, microkernels, put_plain};
 use super::tile::{GROUP, Vector};
 use std::arch::x86_64::*;
@@ -209,6 +209,7 @@ pub(super) struct Avx512;
 impl Kernel for Avx512 {
     const ROWS: usize = 14;
     const GROUPS: usize = 2;
+    const FUSED_STRIPS: usize = 1;
     type V = Sixteen;
 
     unsafe fn enter<W: Work>(work: W) -> W::Out {
@@ -225,6 +226,11 @@ impl Kernel for Avx512 {
         Sixteen, 1, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2],
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     );
+
+    unsafe fn window_tile(rows: usize, groups: usize, tile: &WindowTile) {
+        use window_tile_512 as one;
+        microkernels!(@pick 1, rows, groups, tile, [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2]);
+    }
 
     #[inline(always)]
     unsafe fn transpose(
@@ -378,5 +384,53 @@ unsafe fn gather_512(gather: &Gather, base: *const f32, taps: &[u32], run: &Runs
             }
             _mm512_storeu_ps(to.add(k * step), sum);
         }
+    }
+}
+
+/// [`Kernel::window_tile`]: as [`gather_512`], but the permuted windows meet the left operand at once.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn window_tile_512<const ROWS: usize, const GROUPS: usize>(t: &WindowTile) {
+    // SAFETY: promised by the caller; every window is readable with 16 floats.
+    unsafe {
+        let (mut lanes, mut windows) = ([_mm512_setzero_si512(); GROUPS], [[t.bases[0]; 2]; GROUPS]);
+        for g in 0..GROUPS {
+            let gather = t.gathers[g];
+            let second = _mm512_maskz_set1_epi32(gather.masks[1], GROUP as i32);
+            lanes[g] = _mm512_or_si512(_mm512_loadu_si512(gather.lanes.as_ptr().cast()), second);
+            windows[g] = [0, 1].map(|w| t.bases[g].wrapping_add(gather.windows[w] as usize));
+        }
+        let one = _mm512_set1_epi32(1);
+        let mut sums = [[Sixteen::zero(); GROUPS]; ROWS];
+        let mut a = t.tile.a;
+        let (mut k, mut place) = (0, t.runs.first);
+        while k < t.taps.len() {
+            let count = (t.runs.length - place).min(t.taps.len() - k);
+            let tap = *t.taps.get_unchecked(k) as usize - place;
+            let shift = _mm512_set1_epi32(place as i32);
+            let (mut x, mut y, mut at) =
+                (lanes.map(|_| _mm512_setzero_ps()), lanes.map(|_| _mm512_setzero_ps()), lanes);
+            for g in 0..GROUPS {
+                x[g] = _mm512_loadu_ps(windows[g][0].wrapping_add(tap));
+                y[g] = _mm512_loadu_ps(windows[g][1].wrapping_add(tap));
+                at[g] = _mm512_add_epi32(lanes[g], shift);
+            }
+            for _ in 0..count {
+                let mut row = [Sixteen::zero(); GROUPS];
+                for g in 0..GROUPS {
+                    row[g] = Sixteen(_mm512_permutex2var_ps(x[g], at[g], y[g]));
+                    at[g] = _mm512_add_epi32(at[g], one);
+                }
+                for i in 0..ROWS {
+                    let left = Sixteen::splat(a.add(i));
+                    for g in 0..GROUPS {
+                        sums[i][g] = sums[i][g].fma(left, row[g]);
+                    }
+                }
+                a = a.add(ROWS);
+            }
+            k += count;
+            place = 0;
+        }
+        super::tile::finish(&sums, t.tile.c, t.tile.c_stride, t.tile.accumulate);
     }
 }

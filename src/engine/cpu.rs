@@ -1,0 +1,291 @@
+//! The target `cpu`: graphs as machine code, in two blocks of memory (variables, and one arena for everything else).
+
+use super::{Engine, Entry, EntryReport, StepInputs, VarTensor, bytes};
+use crate::build::Sizes;
+use crate::check::{Program, Task};
+use crate::diag::{Diagnostic, codes};
+use crate::graph::{Graph, OutputKind, TensorType};
+use crate::ops::{DType, VarId};
+use crate::plan::{self, Plan, VarLayout};
+use crate::runtime::arena::{Arena, VarMemory};
+use crate::runtime::executable::{Executable, Fault, StepInputs as Given};
+use crate::runtime::launch::Workspaces;
+use crate::runtime::threads::Pool;
+use crate::stages::{self, Times, timed};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// More fields than a step can take.
+const MOST_FIELDS: usize = 32;
+
+/// One entry, compiled.
+struct Compiled {
+    executable: Executable,
+    report: EntryReport,
+    /// Types of the results.
+    values: Vec<TensorType<usize>>,
+    scopes: Vec<String>,
+    /// Name and floating-point operations of each launch.
+    names: Vec<(String, u64)>,
+}
+
+/// A task on the processor.
+pub struct CpuEngine {
+    program: Program,
+    task: Task,
+    types: Vec<TensorType<usize>>,
+    layout: VarLayout,
+    vars: VarMemory,
+    arena: Arena,
+    pool: Arc<Pool>,
+    compiled: BTreeMap<(Entry, usize), Compiled>,
+    last: Option<(Entry, usize)>,
+}
+
+impl CpuEngine {
+    pub fn new(program: &Program, task: &Task, threads: usize) -> Result<CpuEngine, Box<Diagnostic>> {
+        let types = task_vars(program, task)?;
+        let layout = plan::var_layout(&types);
+        Ok(CpuEngine {
+            program: program.clone(),
+            task: task.clone(),
+            vars: VarMemory::new(&layout),
+            arena: Arena::new(0),
+            pool: Arc::new(Pool::new(threads.max(1))),
+            types,
+            layout,
+            compiled: BTreeMap::new(),
+            last: None,
+        })
+    }
+
+    fn compile(&mut self, graph: &Graph<usize>, times: &mut Times) -> Result<(Plan, Executable), Box<Diagnostic>> {
+        let plan = plan_graph(graph, &self.layout, self.pool.threads(), times)?;
+        let executable = timed(times, "machine code", || Executable::load(&plan, &self.layout, self.pool.clone()))?;
+        if plan.arena_bytes > self.arena.bytes() {
+            self.arena = Arena::new(plan.arena_bytes);
+        }
+        Ok((plan, executable))
+    }
+}
+
+impl CpuEngine {
+    /// Runs a step `times` times and gives each launch's name, origin, floating-point operations and nanoseconds a step.
+    pub fn profile(
+        &mut self,
+        entry: Entry,
+        batch: usize,
+        inputs: &StepInputs,
+        times: usize,
+    ) -> Result<Vec<LaunchTime>, Box<Diagnostic>> {
+        self.prepare(entry, batch)?;
+        let (slots, count) = slices(inputs);
+        let Some(compiled) = self.compiled.get_mut(&(entry, batch)) else { return Ok(Vec::new()) };
+        let mut spent = vec![0u64; compiled.executable.launches()];
+        for _ in 0..times {
+            let given = given(inputs, &slots[..count]);
+            compiled.executable.run_profiled(&mut self.vars, &mut self.arena, &given, &mut spent)?;
+        }
+        let list = compiled.names.iter().zip(spent);
+        Ok(list
+            .map(|((name, flops), spent)| LaunchTime {
+                name: name.clone(),
+                flops: *flops,
+                nanoseconds: spent as f64 / times.max(1) as f64,
+            })
+            .collect())
+    }
+}
+
+/// What one launch of a step costs.
+#[derive(Clone, Debug)]
+pub struct LaunchTime {
+    pub name: String,
+    pub flops: u64,
+    pub nanoseconds: f64,
+}
+
+/// What a launch runs, for people.
+fn launch_name(plan: &Plan, launch: &plan::Launch) -> String {
+    match &launch.work {
+        plan::Work::Loops { kernel, .. } => plan.schedule.kernels[*kernel].name.clone(),
+        plan::Work::Matmul { batch, m, n, k, .. } => format!("matmul {batch}x{m}x{n}x{k}"),
+        plan::Work::Conv { pass, shape, .. } => {
+            let s = shape;
+            format!("conv {pass:?} {}x{}x{}x{}->{}", s.batch, s.in_channels, s.size[0], s.size[1], s.out_channels)
+        }
+    }
+}
+
+/// The types of a task's variables, by number; those of other tasks take no room.
+pub fn task_vars(program: &Program, task: &Task) -> Result<Vec<TensorType<usize>>, Box<Diagnostic>> {
+    let sizes = Sizes::of(task, 1);
+    let mut types = Vec::new();
+    for (i, var) in program.vars.iter().enumerate() {
+        types.push(match task.vars.contains(&VarId(i as u32)) {
+            true => sizes.ty(&var.ty, var.span)?,
+            false => TensorType::new(var.ty.dtype, vec![0]),
+        });
+    }
+    Ok(types)
+}
+
+/// A graph's schedule with a place for every buffer.
+pub fn plan_graph(
+    graph: &Graph<usize>,
+    layout: &VarLayout,
+    threads: usize,
+    times: &mut Times,
+) -> Result<Plan, Box<Diagnostic>> {
+    let schedule = timed(times, "fuse and lower", || plan::lower(graph)).map_err(|fault| {
+        Box::new(
+            Diagnostic::error(codes::TARGET, fault.origin.span, "the target cpu cannot compute this yet")
+                .label(fault.message)
+                .help("`--target interpreter` can"),
+        )
+    })?;
+    let plan = timed(times, "plan", || plan::plan(schedule, layout, &Workspaces { threads }));
+    if cfg!(debug_assertions)
+        && let Err(broken) = plan::verify(&plan)
+    {
+        panic!("a broken plan: {broken}");
+    }
+    Ok(plan)
+}
+
+fn given<'a>(inputs: &StepInputs<'a>, fields: &'a [&'a [u8]]) -> Given<'a> {
+    Given { fields, clock: inputs.clock, seed: inputs.seed }
+}
+
+/// The fields as slices, without allocating.
+fn slices<'a>(inputs: &StepInputs<'a>) -> ([&'a [u8]; MOST_FIELDS], usize) {
+    let mut slots: [&[u8]; MOST_FIELDS] = [&[]; MOST_FIELDS];
+    let count = inputs.fields.len().min(MOST_FIELDS);
+    for (slot, field) in slots.iter_mut().zip(inputs.fields) {
+        *slot = field;
+    }
+    (slots, count)
+}
+
+impl Engine for CpuEngine {
+    fn prepare(&mut self, entry: Entry, batch: usize) -> Result<&EntryReport, Box<Diagnostic>> {
+        if !self.compiled.contains_key(&(entry, batch)) {
+            if self.task.fields.len() > MOST_FIELDS {
+                let headline = format!("a step can take at most {MOST_FIELDS} fields");
+                return Err(Box::new(Diagnostic::error(codes::TARGET, self.task.span, headline)));
+            }
+            let mut report = EntryReport::default();
+            let graph = stages::step_graph(&self.task, entry, batch, &mut report.stages)?;
+            let (plan, executable) = self.compile(&graph, &mut report.stages)?;
+            report.flops = stages::flops(&graph);
+            report.kernels = plan.schedule.kernels.len();
+            report.launches = plan.schedule.launches.len();
+            report.arena_bytes = plan.arena_bytes;
+            report.lower_bound = plan.lower_bound;
+            report.constant_bytes = executable.own_memory().constants;
+            let mut values: Vec<(u32, TensorType<usize>)> = graph
+                .outputs
+                .iter()
+                .filter_map(|o| match o.kind {
+                    OutputKind::Value(i) => Some((i, graph.ty(o.node).clone())),
+                    OutputKind::Update(_) => None,
+                })
+                .collect();
+            values.sort_by_key(|v| v.0);
+            let values = values.into_iter().map(|v| v.1).collect();
+            let scopes = graph.scopes.clone();
+            let names = plan.schedule.launches.iter().map(|l| (launch_name(&plan, l), l.flops)).collect();
+            self.compiled.insert((entry, batch), Compiled { executable, report, values, scopes, names });
+        }
+        Ok(&self.compiled[&(entry, batch)].report)
+    }
+
+    fn initialise(&mut self, seed: u64) -> Result<(), Box<Diagnostic>> {
+        let mut graph = stages::init_graph(&self.program, &self.task)?;
+        // Variables that start as one number need no code.
+        let mut filled = Vec::new();
+        for output in &graph.outputs {
+            if let (OutputKind::Update(var), Some(value)) = (output.kind, graph.uniform_value(output.node)) {
+                filled.push((var, value));
+            }
+        }
+        graph.outputs.retain(|o| !filled.iter().any(|(var, _)| o.kind == OutputKind::Update(*var)));
+        if !graph.outputs.is_empty() {
+            let graph = crate::opt::dce(graph);
+            let (_, mut executable) = self.compile(&graph, &mut Vec::new())?;
+            executable.run(&mut self.vars, &mut self.arena, &Given { seed, ..Given::default() })?;
+        }
+        for (var, value) in filled {
+            let ty = &self.types[var.0 as usize];
+            let one = bytes::from_f64(ty.dtype, std::iter::once(value));
+            if let Some(room) = self.vars.write(var, ty.bytes()) {
+                room.chunks_exact_mut(one.len()).for_each(|c| c.copy_from_slice(&one));
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, entry: Entry, batch: usize, inputs: &StepInputs) -> Result<(), Box<Diagnostic>> {
+        if !self.compiled.contains_key(&(entry, batch)) {
+            self.prepare(entry, batch)?;
+        }
+        let (slots, count) = slices(inputs);
+        let Some(compiled) = self.compiled.get_mut(&(entry, batch)) else { return Ok(()) };
+        self.last = Some((entry, batch));
+        compiled.executable.run(&mut self.vars, &mut self.arena, &given(inputs, &slots[..count]))
+    }
+
+    fn scalar(&self, position: usize) -> f64 {
+        let compiled = self.last.and_then(|key| self.compiled.get(&key));
+        compiled.and_then(|c| c.executable.scalar(&self.arena, position as u32)).unwrap_or(f64::NAN)
+    }
+
+    fn value(&self, position: usize) -> VarTensor {
+        let compiled = self.last.and_then(|key| self.compiled.get(&key));
+        let found = compiled.and_then(|c| {
+            let bytes = c.executable.value(&self.arena, position as u32)?.to_vec();
+            let ty = c.values.get(position)?;
+            Some(VarTensor { dtype: ty.dtype, shape: ty.shape.clone(), bytes })
+        });
+        found.unwrap_or(VarTensor { dtype: DType::F32, shape: vec![0], bytes: Vec::new() })
+    }
+
+    fn explain_not_finite(&mut self, entry: Entry, batch: usize, inputs: &StepInputs) -> Option<Diagnostic> {
+        let (slots, count) = slices(inputs);
+        let before = self.vars.clone();
+        let compiled = self.compiled.get_mut(&(entry, batch))?;
+        let given = given(inputs, &slots[..count]);
+        let found = compiled.executable.run_checked(&mut self.vars, &mut self.arena, &given);
+        self.vars.copy_from(&before);
+        let found = found.ok()??;
+        let value = match found.what {
+            Fault::Nan => f64::NAN,
+            Fault::Infinity => f64::INFINITY,
+            Fault::MinusInfinity => f64::NEG_INFINITY,
+        };
+        Some(super::not_finite(found.origin, &compiled.scopes, value))
+    }
+
+    fn var(&self, id: VarId) -> VarTensor {
+        let ty = &self.types[id.0 as usize];
+        let bytes = self.vars.read(id, ty.bytes()).map_or_else(Vec::new, <[u8]>::to_vec);
+        VarTensor { dtype: ty.dtype, shape: ty.shape.clone(), bytes }
+    }
+
+    fn set_var(&mut self, id: VarId, value: &VarTensor) {
+        let len = self.types[id.0 as usize].bytes();
+        if let Some(room) = self.vars.write(id, len)
+            && room.len() == value.bytes.len()
+        {
+            room.copy_from_slice(&value.bytes);
+        }
+    }
+
+    fn var_bytes(&self) -> usize {
+        self.vars.bytes()
+    }
+
+    fn arena_bytes(&self) -> usize {
+        self.arena.bytes()
+    }
+}
