@@ -4,6 +4,7 @@ use super::input::{self, Input};
 use super::{Exit, Fault, machine, output, usage};
 use nnc::check::{Task, VarKind};
 use nnc::driver::{self, Checked};
+use nnc::emit;
 use nnc::engine::{Engine, Entry, Target};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -104,10 +105,29 @@ fn entries(checked: &Checked, task: &Task, engine: &mut dyn Engine) -> Result<St
     Ok(out)
 }
 
+/// The entry with this name on the command line; the training step, or the only one, if none.
+pub fn entry(name: Option<&str>, task: &Task) -> Result<Entry, Fault> {
+    let known = entries_of(task);
+    let Some(name) = name else { return Ok(known[0].0) };
+    known.iter().find(|(_, n)| *n == name).map(|(e, _)| *e).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(_, n)| *n).collect();
+        usage(format!("`{}` has no entry `{name}`", task.name), format!("it has {}", names.join(" and ")))
+    })
+}
+
 fn emit(args: &Args, checked: &Checked) -> Result<Exit, Fault> {
-    let help = format!("the stages are {}", driver::STAGES.join(", "));
-    if let Some(stage) = args.emit.iter().find(|s| !driver::STAGES.contains(&s.as_str())) {
-        return Err(usage(format!("there is no stage `{stage}`"), help));
+    let task = input::task(&checked.program, args.task.as_deref(), "compile")?;
+    let entry = entry(args.entry.as_deref(), task)?;
+    let threads = args.threads.map_or_else(machine::default_threads, usize::from);
+    let batch = task.settings.batch.unwrap_or(0);
+    for stage in &args.emit {
+        let text = emit::emit(checked, task, entry, batch, threads, stage);
+        let text = text.map_err(|d| Fault::at(d, &checked.sources))?;
+        if args.emit.len() > 1 {
+            output::print(&format!("// {stage}\n"));
+        }
+        output::print(text.trim_end());
+        output::print("\n");
     }
-    Err(usage("`--emit` is not there yet", help))
+    Ok(Exit::Ok)
 }
