@@ -21,3 +21,4 @@ pub mod runtime;
 pub mod source;
 pub mod stages;
 pub mod syntax;
+pub mod train;

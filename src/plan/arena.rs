@@ -82,8 +82,8 @@ fn add_workspaces(schedule: &mut Schedule, sizes: &dyn WorkspaceSizes) {
     }
 }
 
-fn lifetimes(schedule: &Schedule) -> Vec<(usize, usize)> {
-    let end = schedule.launches.len();
+/// First and last launch that use each buffer.
+fn uses(schedule: &Schedule) -> Vec<Option<(usize, usize)>> {
     let mut uses: Vec<Option<(usize, usize)>> = vec![None; schedule.buffers.len()];
     for (t, launch) in schedule.launches.iter().enumerate() {
         for b in launch.work.buffers() {
@@ -91,6 +91,12 @@ fn lifetimes(schedule: &Schedule) -> Vec<(usize, usize)> {
             *slot = Some((slot.map_or(t, |s| s.0), t));
         }
     }
+    uses
+}
+
+fn lifetimes(schedule: &Schedule) -> Vec<(usize, usize)> {
+    let end = schedule.launches.len();
+    let uses = uses(schedule);
     let life = |(b, used): (&Buffer, Option<(usize, usize)>)| match b.kind {
         BufferKind::Temporary | BufferKind::Workspace => used.unwrap_or((0, 0)),
         BufferKind::Value(_) => (used.map_or(0, |u| u.0), end),
@@ -106,20 +112,18 @@ fn reuse_in_place(schedule: &mut Schedule) {
     for (i, kernel) in schedule.kernels.iter().enumerate() {
         shared.insert(key(kernel), i);
     }
+    let mut life = uses(schedule);
     for t in 0..schedule.launches.len() {
         let Work::Loops { kernel, args } = &schedule.launches[t].work else { continue };
         let code = &schedule.kernels[*kernel];
         let temporary = |b: BufferId| schedule.buffers[b.0 as usize].kind == BufferKind::Temporary;
-        let used_at = |b: BufferId, range: std::ops::Range<usize>| {
-            schedule.launches[range].iter().any(|l| l.work.buffers().contains(&b))
-        };
-        let end = schedule.launches.len();
+        let first = |b: BufferId| life[b.0 as usize].map(|l| l.0) == Some(t);
+        let last = |b: BufferId| life[b.0 as usize].map(|l| l.1) == Some(t);
         let pair = args.iter().enumerate().find_map(|(i, &new)| {
-            if code.buffers[i].access != Access::Write || !temporary(new) || used_at(new, 0..t) {
+            if code.buffers[i].access != Access::Write || !temporary(new) || !first(new) {
                 return None;
             }
-            let fits =
-                |&&old: &&BufferId| temporary(old) && !used_at(old, t + 1..end) && can_merge(code, args, new, old);
+            let fits = |&&old: &&BufferId| temporary(old) && last(old) && can_merge(code, args, new, old);
             args.iter().find(fits).map(|&old| (new, old))
         });
         let Some((new, old)) = pair else { continue };
@@ -133,6 +137,10 @@ fn reuse_in_place(schedule: &mut Schedule) {
             });
             schedule.launches[t].work = Work::Loops { kernel, args };
         }
+        if let (Some(old), Some(new)) = (life[old.0 as usize], &mut life[new.0 as usize]) {
+            new.0 = old.0;
+        }
+        life[old.0 as usize] = life[new.0 as usize];
         for launch in &mut schedule.launches[t + 1..] {
             launch.work.map_buffers(&mut |b| {
                 if *b == new {
@@ -148,10 +156,12 @@ fn reuse_in_place(schedule: &mut Schedule) {
 fn drop_unused(schedule: &mut Schedule) {
     let mut kernels = vec![None; schedule.kernels.len()];
     let mut buffers: Vec<bool> = schedule.buffers.iter().map(|b| matches!(b.kind, BufferKind::Value(_))).collect();
-    for launch in &schedule.launches {
+    for launch in &mut schedule.launches {
         launch.work.buffers().iter().for_each(|b| buffers[b.0 as usize] = true);
         if let Work::Loops { kernel, .. } = launch.work {
             kernels[kernel] = Some(0);
+        } else if let Some(epilogue) = launch.work.epilogue_mut() {
+            kernels[epilogue.kernel] = Some(0);
         }
     }
     let mut kept = Vec::new();
@@ -174,6 +184,8 @@ fn drop_unused(schedule: &mut Schedule) {
         launch.work.map_buffers(&mut |b| *b = place[b.0 as usize]);
         if let Work::Loops { kernel, .. } = &mut launch.work {
             *kernel = kernels[*kernel].unwrap_or(0);
+        } else if let Some(epilogue) = launch.work.epilogue_mut() {
+            epilogue.kernel = kernels[epilogue.kernel].unwrap_or(0);
         }
     }
 }
