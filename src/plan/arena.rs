@@ -47,16 +47,21 @@ pub fn plan(schedule: Schedule, vars: &VarLayout, sizes: &dyn WorkspaceSizes) ->
     add_workspaces(&mut schedule, sizes);
     let lifetimes = lifetimes(&schedule);
     let sizes: Vec<usize> = schedule.buffers.iter().map(|b| aligned(b.bytes())).collect();
-    let placed: Vec<usize> =
-        (0..sizes.len()).filter(|&i| !matches!(schedule.buffers[i].kind, BufferKind::Var(_))).collect();
+    let placed: Vec<usize> = (0..sizes.len()).filter(|&i| schedule.buffers[i].kind.in_arena()).collect();
     let lower_bound = (0..=schedule.launches.len())
         .map(|t| placed.iter().filter(|&&i| lives(lifetimes[i], t)).map(|&i| sizes[i]).sum())
         .max()
         .unwrap_or(0);
     let (mut offsets, arena_bytes) = pack(&placed, &sizes, &lifetimes, lower_bound);
+    let mut constants = 0;
     for (i, buffer) in schedule.buffers.iter().enumerate() {
-        if let BufferKind::Var(v) = buffer.kind {
-            offsets[i] = vars.offsets.get(v.0 as usize).copied().unwrap_or(0);
+        match buffer.kind {
+            BufferKind::Var(v) => offsets[i] = vars.offsets.get(v.0 as usize).copied().unwrap_or(0),
+            BufferKind::Constant(_) => {
+                offsets[i] = constants;
+                constants += sizes[i];
+            }
+            _ => {}
         }
     }
     Plan { schedule, offsets, lifetimes, arena_bytes, lower_bound }
@@ -257,8 +262,7 @@ pub fn verify(plan: &Plan) -> Result<(), String> {
     if plan.offsets.len() != s.buffers.len() || plan.lifetimes.len() != s.buffers.len() {
         return Err("a buffer has no place".to_string());
     }
-    let arena: Vec<usize> =
-        (0..s.buffers.len()).filter(|&i| !matches!(s.buffers[i].kind, BufferKind::Var(_))).collect();
+    let arena: Vec<usize> = (0..s.buffers.len()).filter(|&i| s.buffers[i].kind.in_arena()).collect();
     for (t, launch) in s.launches.iter().enumerate() {
         for b in launch.work.buffers() {
             if !lives(plan.lifetimes[b.0 as usize], t) {
