@@ -64,7 +64,7 @@ impl From<Box<Diagnostic>> for Fault {
 impl Fault {
     /// A fault that points into the sources of a checked file.
     pub fn at(d: Box<Diagnostic>, sources: &Sources) -> Fault {
-        Fault { diagnostics: vec![*d], sources: sources.clone() }
+        Fault { sources: sources.clone(), ..Fault::from(d) }
     }
 }
 

@@ -249,6 +249,7 @@ impl<'a> Session<'a> {
             }
         }
         self.saved = Some(self.state.step);
+        observer.tell(News::Saved);
         Ok(())
     }
 

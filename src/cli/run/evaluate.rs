@@ -35,7 +35,7 @@ struct Trained {
 pub fn ready(args: &Args, name: &str) -> Result<Ready, Fault> {
     let format = args.input.message_format.into();
     let mut options = args.input.options(None);
-    let checked = input::checked(&args.file, &options, format)?;
+    let checked = input::checked_to_run(&args.file, &options, format)?;
     let trained = trained(args, &checked, name)?;
     // The program as it was when the net was trained: with the settings of that run.
     let record = trained.iter().find_map(|t| t.run.as_ref().map(|(_, record)| record));
@@ -43,7 +43,7 @@ pub fn ready(args: &Args, name: &str) -> Result<Ready, Fault> {
     if let Some(record) = record.filter(|r| !r.sets.is_empty() || (r.data.is_some() && options.data_root.is_none())) {
         options.sets = record.sets.iter().chain(&args.input.sets).cloned().collect();
         options.data_root = options.data_root.or(record.data.as_ref().map(Into::into));
-        checked = input::checked(&args.file, &options, format)?;
+        checked = input::checked_to_run(&args.file, &options, format)?;
     }
     let of_file = trained.first().and_then(|t| train::seed_of(&t.file));
     let task = input::task(&checked.program, Some(name), "run")?;
