@@ -67,6 +67,8 @@ pub struct Sheet {
     pub current: BTreeMap<VarId, NodeId>,
     /// Variables that were assigned.
     pub assigned: BTreeSet<VarId>,
+    /// True if a stand-in takes the place of something that has a fault: what depends on values is not to be said.
+    pub hurt: bool,
 }
 
 /// A dim's value in a scope.
@@ -212,6 +214,8 @@ pub struct Checker<'a> {
     pub frozen: BTreeSet<VarId>,
     /// The step being evaluated, if one is.
     pub step: Option<super::tasks::StepState>,
+    /// Names that were probably meant where an unknown one stands: they count as used.
+    pub meant: BTreeSet<String>,
     /// Bindings of the tasks checked so far.
     pub task_scopes: BTreeMap<String, Vec<(String, Value)>>,
 }

@@ -9,7 +9,7 @@ use crate::dims::Dim;
 use crate::graph::NodeId;
 use crate::ops::{self, GradientRule, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{DimExpr, Expr, ExprKind, LayerDecl, MemberKind, Param, TypeKind};
+use crate::syntax::ast::{Block, DimExpr, Expr, ExprKind, LayerDecl, MemberKind, Param, StmtKind, TypeKind};
 use crate::syntax::walk::{each_expr, each_expr_of};
 use std::rc::Rc;
 
@@ -98,6 +98,7 @@ impl Checker<'_> {
         }
         self.unused_members(decl);
         if self.errors() == errors
+            && !self.sheet.hurt
             && let Some(value) = value
         {
             self.unreached_parameters(&value);
@@ -108,10 +109,11 @@ impl Checker<'_> {
     fn unused_members(&mut self, decl: &LayerDecl) {
         let Some(forward) = &decl.forward else { return };
         let mut mentioned: Vec<String> = Vec::new();
-        let mut see = |e: &Expr| {
-            if let ExprKind::Name(n) = &e.kind {
-                mentioned.push(n.clone());
-            }
+        let mut unread = has_error(&forward.body) || decl.members.iter().any(|m| matches!(m.kind, MemberKind::Error));
+        let mut see = |e: &Expr| match &e.kind {
+            ExprKind::Name(n) => mentioned.push(n.clone()),
+            ExprKind::Error | ExprKind::Missing => unread = true,
+            _ => {}
         };
         each_expr_of(&forward.body, &mut see);
         for param in &forward.params {
@@ -127,9 +129,12 @@ impl Checker<'_> {
             }
         }
         // What could not be read may have used them.
-        let unread = forward.body.stmts.iter().any(|s| matches!(s.kind, crate::syntax::ast::StmtKind::Error));
+        if unread {
+            return;
+        }
         for member in &decl.members {
-            if unread || mentioned.contains(&member.name.name) {
+            let name = &member.name.name;
+            if mentioned.contains(name) || self.meant.contains(name) || self.has_fault(member.span) {
                 continue;
             }
             match &member.kind {
@@ -149,6 +154,10 @@ impl Checker<'_> {
                 MemberKind::State { .. } | MemberKind::Error => {}
             }
         }
+    }
+
+    fn has_fault(&self, span: Span) -> bool {
+        self.found.iter().filter_map(|d| d.span()).any(|s| s.file == span.file && span.contains(s.start as usize))
     }
 
     /// Parameters from which no gradient leads to the result.
@@ -283,4 +292,9 @@ fn float_outputs(value: &Value, checker: &Checker, out: &mut Vec<NodeId>) {
         Value::Tuple(items) => items.iter().for_each(|v| float_outputs(v, checker, out)),
         _ => {}
     }
+}
+
+/// True if a statement of the block could not be read.
+fn has_error(block: &Block) -> bool {
+    block.stmts.iter().any(|s| matches!(s.kind, StmtKind::Error))
 }

@@ -80,12 +80,12 @@ impl Checker<'_> {
                 match function {
                     Value::Stage(stage) => {
                         let mut given = stage.given.clone();
-                        given.extend(self.eval_args(&Value::Stage(stage.clone()), args, scope)?);
+                        given.extend(self.eval_args(&Value::Stage(stage.clone()), args, scope));
                         Some(Value::Stage(Rc::new(Stage { callable: stage.callable.clone(), given, span: expr.span })))
                     }
                     // `x |> block(mask: m)`: further arguments of a layer.
                     Value::Layer(_) => {
-                        let given = self.eval_args(&function, args, scope)?;
+                        let given = self.eval_args(&function, args, scope);
                         let Value::Layer(id) = function else { return None };
                         Some(Value::Partial(id, Rc::new(given)))
                     }
@@ -145,7 +145,7 @@ impl Checker<'_> {
         name_span: Span,
         scope: &mut Scope,
     ) -> Res<Value> {
-        let given = self.eval_args(&function, args, scope)?;
+        let given = self.eval_args(&function, args, scope);
         match function {
             Value::Stage(stage) => {
                 let mut all = given;
@@ -163,6 +163,7 @@ impl Checker<'_> {
                 all.extend(given);
                 Some(Value::Optimizer(Rc::new(OptimizerValue { decl: o.decl.clone(), given: all, span })))
             }
+            Value::Data(_) if given.iter().any(|g| g.value.is_silent()) => Some(Value::Poison),
             Value::Data(d) => {
                 let mut data = DataValue::clone(&d);
                 data.args.extend(given);
@@ -186,9 +187,8 @@ impl Checker<'_> {
     }
 
     /// Evaluates arguments; those for parameters of kind `fn`, `rate` or `layer` as stages.
-    pub fn eval_args(&mut self, function: &Value, args: &[ast::Arg], scope: &mut Scope) -> Res<Vec<Given>> {
+    pub fn eval_args(&mut self, function: &Value, args: &[ast::Arg], scope: &mut Scope) -> Vec<Given> {
         let mut given = Vec::new();
-        let mut whole = true;
         for (position, arg) in args.iter().enumerate() {
             let name = arg.name.as_ref().map(|n| n.name.as_str());
             let value = if self.takes_function(function, position, name) {
@@ -198,20 +198,11 @@ impl Checker<'_> {
             } else {
                 self.eval(&arg.value, scope)
             };
-            match value {
-                Some(value) => given.push(Given { name: name.map(str::to_string), value, span: arg.value.span }),
-                None => {
-                    whole = false;
-                    given.push(Given { name: name.map(str::to_string), value: Value::Poison, span: arg.value.span });
-                }
-            }
+            // What has a fault goes on as such: names and counts are worth checking all the same.
+            let value = value.unwrap_or(Value::Poison);
+            given.push(Given { name: name.map(str::to_string), value, span: arg.value.span });
         }
-        // Wrong names and counts are worth saying even where a value is broken.
-        if !whole {
-            self.check_names(function, &given);
-            return None;
-        }
-        Some(given)
+        given
     }
 
     /// The name's value: locals, members and dims, the file's items, the prelude.
@@ -244,20 +235,41 @@ impl Checker<'_> {
         if let Some(id) = scope.instance {
             near.extend(self.names_of(id));
         }
+        self.unknown_name(name, span, &near, scope)
+    }
+
+    /// Reports an unknown name, and goes on with what was probably meant.
+    fn unknown_name(&mut self, name: &str, span: Span, near: &[String], scope: &mut Scope) -> Res<Value> {
         let mut fault = Diagnostic::error(codes::UNKNOWN_NAME, span, format!("`{name}` is not known here"))
             .label("not a name in scope");
-        match self.suggestion(name, &near) {
-            Some(meant) => {
-                fault = fault.help(format!("did you mean `{meant}`?"));
-                if meant.chars().all(|c| c.is_alphanumeric() || c == '_') {
-                    fault = fault.fix(format!("write `{meant}`"), vec![(span, meant)], false);
-                }
+        let meant = self.suggestion(name, near);
+        let is_name = meant.as_ref().is_some_and(|m| m.chars().all(|c| c.is_alphanumeric() || c == '_'));
+        fault = match &meant {
+            Some(meant) if is_name => fault.help(format!("did you mean `{meant}`?")).fix(
+                format!("write `{meant}`"),
+                vec![(span, meant.clone())],
+                super::foreign::other_name(name).is_some() || name.eq_ignore_ascii_case(meant),
+            ),
+            Some(meant) => fault.help(format!("use {meant}")),
+            None => fault.help("declare it, or check how it is written"),
+        };
+        self.report(fault);
+        self.sheet.hurt = true;
+        let mut value = Value::Poison;
+        if let Some(meant) = meant.filter(|_| is_name) {
+            if super::foreign::surely(name, &meant) && !self.active.contains(&meant) {
+                let said = self.found.len();
+                value = self.name_value(&meant, span, scope).unwrap_or(Value::Poison);
+                self.found.truncate(said);
             }
-            None => fault = fault.help("`nnc doc` lists what there is"),
+            self.meant.insert(meant);
         }
         // One message a name: its later uses are silent.
-        scope.bind(name, Value::Poison, span);
-        self.fail(fault)
+        scope.bind(name, value.clone(), span);
+        if let Some(local) = scope.local(name) {
+            local.used = true;
+        }
+        Some(value)
     }
 
     /// A parameter's present value, or the value itself.

@@ -64,6 +64,7 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         draws: BTreeMap::new(),
         frozen: BTreeSet::new(),
         step: None,
+        meant: BTreeSet::new(),
         task_scopes: BTreeMap::new(),
     };
     let program = checker.run(file);

@@ -27,7 +27,7 @@ impl Checker<'_> {
         }
         let names: Vec<&str> = surface.params.iter().map(|p| p.name).collect();
         let required: Vec<bool> = surface.params.iter().map(|p| p.default == ArgDefault::Required).collect();
-        let placed = self.place(surface.name, &names, &required, &names.join(", "), given, span)?;
+        let placed = self.place(surface.name, &names, &required, &names.join(", "), given, span);
         if placed.iter().flatten().any(|g| g.value.is_silent()) {
             return Some(Value::Poison);
         }

@@ -50,7 +50,7 @@ impl Checker<'_> {
         let specs = params(name);
         let names: Vec<&str> = specs.iter().map(|p| p.0).collect();
         let required: Vec<bool> = specs.iter().map(|p| p.1).collect();
-        let placed = self.place(name, &names, &required, &names.join(", "), given, span)?;
+        let placed = self.place(name, &names, &required, &names.join(", "), given, span);
         let mut args = Vec::new();
         for one in placed {
             let value = one.map_or(Value::None, |g| g.value);

@@ -132,13 +132,13 @@ impl Checker<'_> {
                         .help("add `minimize LOSS`"),
                 );
             }
-            if training {
+            if training && self.errors() == errors {
                 self.warn_unused(&inner);
             }
             for (outer, used) in scope.locals.iter_mut().zip(&inner.locals) {
                 outer.used |= used.used;
             }
-            whole &= self.errors() == errors;
+            whole &= self.errors() == errors && !self.sheet.hurt;
             moved.extend(done.moved);
             let mut graph = std::mem::take(&mut self.sheet).graph_with_outputs();
             let mut reports = Vec::new();
@@ -416,7 +416,9 @@ impl Checker<'_> {
         let unused: Vec<_> = scope
             .locals
             .iter()
-            .filter(|l| !l.used && l.name != "data" && !matches!(l.value, Value::Poison))
+            .filter(|l| {
+                !l.used && l.name != "data" && !matches!(l.value, Value::Poison) && !self.meant.contains(&l.name)
+            })
             .filter(|l| !decl.params.iter().any(|p| p.name.name == l.name))
             .map(|l| (l.name.clone(), l.span))
             .collect();
