@@ -10,7 +10,10 @@ use crate::syntax::ast::{FnDecl, Param, Relation, TypeExpr, TypeKind, WhereClaus
 use std::rc::Rc;
 
 /// How many functions and layers may be inside one another before it must be an endless recursion.
-const DEPTH: usize = 200;
+pub const DEPTH: usize = 50;
+
+/// What a parameter can be beside a tensor.
+pub const KINDS: &[&str] = &["int", "float", "bool", "string", "fn", "layer", "clock", "rate", "parameters", "none"];
 
 impl Checker<'_> {
     /// Calls a function with evaluated arguments.
@@ -196,6 +199,7 @@ impl Checker<'_> {
             if index >= names.len() {
                 self.too_many(what, names, one.span);
             } else if placed[index].is_some() {
+                lost = true;
                 self.report(
                     Diagnostic::error(
                         codes::DUPLICATE_NAME,
@@ -430,13 +434,7 @@ impl Checker<'_> {
             "layer" => matches!(value, Value::Recipe(_) | Value::Layer(_) | Value::Stage(_)),
             "clock" => matches!(value, Value::Clock),
             "parameters" => true,
-            _ => {
-                return self.fail(
-                    Diagnostic::error(codes::UNKNOWN_NAME, kind_span, format!("`{kind}` is not a type"))
-                        .label("not a dtype, tag or kind")
-                        .help("types are f32[…], i32[…], bool[…], logits[…], and int, float, bool, string, fn, layer"),
-                );
-            }
+            _ => return self.not_a_type(kind, kind_span, false),
         };
         if fits {
             return Some(value);
@@ -452,6 +450,35 @@ impl Checker<'_> {
             _ => "the clock",
         };
         self.wrong_kind(value, wanted, place)
+    }
+
+    /// `what[…]` or `what` where a type is needed.
+    pub fn not_a_type<T>(&mut self, what: &str, span: Span, tensor: bool) -> Res<T> {
+        let dtypes = DType::ALL.iter().map(|d| d.name()).chain(["logits", "probs", "log_probs"]);
+        let kinds = KINDS.iter().copied().filter(|_| !tensor);
+        let alias = match what {
+            "Tensor" | "float32" | "tensor" | "Float" => Some("f32"),
+            "float64" | "double" => Some("f64"),
+            "float16" | "half" => Some("f16"),
+            "bfloat16" => Some("bf16"),
+            "int32" | "long" | "int64" => Some("i32"),
+            "float" if tensor => Some("f32"),
+            "int" if tensor => Some("i32"),
+            "str" => Some("string"),
+            _ => None,
+        };
+        let meant = alias.or_else(|| suggest::nearest(what, dtypes.chain(kinds)));
+        let mut fault = Diagnostic::error(codes::UNKNOWN_NAME, span, format!("`{what}` is not a type"))
+            .label(if tensor { "not a dtype or tag" } else { "not a dtype, tag or kind" });
+        fault = match meant {
+            Some(meant) => fault.help(format!("did you mean `{meant}`?")).fix(
+                format!("write `{meant}`"),
+                vec![(span, meant.to_string())],
+                alias.is_some(),
+            ),
+            None => fault.help("types are f32[…], i32[…], bool[…], logits[…], and int, float, bool, string, fn, layer"),
+        };
+        self.fail(fault)
     }
 
     pub fn wrong_kind<T>(&mut self, value: Value, wanted: &str, place: Place) -> Res<T> {

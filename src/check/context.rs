@@ -193,12 +193,16 @@ pub struct Checker<'a> {
     pub init: Sheet,
     pub instances: Vec<Instance>,
     pub vars: Vec<Var>,
+    /// The axes of each variable, with the reasons for their sizes.
+    pub var_axes: Vec<Vec<Axis>>,
     pub rows: Vec<LayerRow>,
     /// Known in a task's step; not while a declaration is checked on its own.
     pub training: Option<bool>,
     /// True while a declaration is checked on its own.
     pub generic: bool,
     pub calls: Vec<Call>,
+    /// Expressions being evaluated, one inside the other.
+    pub depth: usize,
     /// Names being evaluated, against recursion.
     pub active: Vec<String>,
     /// Declarations that had errors of their own: their bodies are not entered again.
@@ -336,12 +340,8 @@ impl Checker<'_> {
         if let Some(&node) = self.sheet.current.get(&var) {
             return node;
         }
-        let (ty, declared) = {
-            let v = &self.vars[var.0 as usize];
-            (v.ty.clone(), v.span)
-        };
-        let axes = ty.shape.iter().map(|d| self.written(declared, d.clone())).collect();
-        let ty = Ty { dtype: ty.dtype, axes, tag: None, weak: false };
+        let axes = self.var_axes[var.0 as usize].clone();
+        let ty = Ty { dtype: self.vars[var.0 as usize].ty.dtype, axes, tag: None, weak: false };
         let node = self.node(Op::Read(var), Vec::new(), ty, span);
         self.sheet.current.insert(var, node);
         node

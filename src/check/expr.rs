@@ -10,8 +10,25 @@ use crate::source::Span;
 use crate::syntax::ast::{self, BinaryOp, Block, Else, Expr, ExprKind, Pattern, Stmt, StmtKind, UnaryOp};
 use std::rc::Rc;
 
+/// How deep evaluation goes: expressions in expressions, through the functions and layers that they call.
+const DEPTH: usize = 160;
+
 impl Checker<'_> {
     pub fn eval(&mut self, expr: &Expr, scope: &mut Scope) -> Res<Value> {
+        if self.depth >= DEPTH {
+            return self.fail(
+                Diagnostic::error(codes::NESTING, expr.span, "this is nested too deeply")
+                    .label("functions and layers in one another, and what is between them")
+                    .help("if nothing here uses itself, name a part of it"),
+            );
+        }
+        self.depth += 1;
+        let value = self.eval_one(expr, scope);
+        self.depth -= 1;
+        value
+    }
+
+    fn eval_one(&mut self, expr: &Expr, scope: &mut Scope) -> Res<Value> {
         match &expr.kind {
             ExprKind::Int(n, None) => Some(Value::int(*n)),
             ExprKind::Float(v, None) => Some(Value::Float(*v)),
@@ -40,17 +57,7 @@ impl Checker<'_> {
             ExprKind::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right, .. } => {
                 self.logic(*op, left, right, expr.span, scope)
             }
-            ExprKind::Binary { op, left, right, op_span } => {
-                // Both sides are looked at, so that a fault in each is found in one run.
-                let (a, b) = (self.eval(left, scope), self.eval(right, scope));
-                self.binary(*op, a?, b?, expr.span, *op_span)
-            }
-            ExprKind::Pipe { value, stage } => {
-                let input = self.eval(value, scope);
-                let function = self.eval_stage(stage, scope);
-                let first = Given { name: None, value: input?, span: value.span };
-                self.apply(function?, vec![first], stage.span)
-            }
+            ExprKind::Binary { .. } | ExprKind::Pipe { .. } => self.eval_chain(expr, scope),
             ExprKind::Range { from, to } => {
                 let (a, b) = (self.eval(from, scope)?, self.eval(to, scope)?);
                 Some(Value::Range(self.whole(a, from.span)?, self.whole(b, to.span)?))
@@ -65,6 +72,39 @@ impl Checker<'_> {
             ExprKind::Grouped { .. } => self.not_supported(expr.span, "settings for groups of parameters"),
             ExprKind::Missing | ExprKind::Error => None,
         }
+    }
+
+    /// `a + b + c` and `x |> f |> g`: nested to the left by the parser, taken here from the left in a loop.
+    fn eval_chain(&mut self, expr: &Expr, scope: &mut Scope) -> Res<Value> {
+        let mut links = vec![expr];
+        let mut first = expr;
+        while let ExprKind::Binary { left: next, .. } | ExprKind::Pipe { value: next, .. } = &first.kind {
+            first = next;
+            match &next.kind {
+                ExprKind::Binary { op: BinaryOp::And | BinaryOp::Or, .. } => break,
+                ExprKind::Binary { .. } | ExprKind::Pipe { .. } => links.push(next),
+                _ => break,
+            }
+        }
+        let mut so_far = self.eval(first, scope);
+        for link in links.into_iter().rev() {
+            // Both sides are looked at, so that a fault in each is found in one run.
+            so_far = match &link.kind {
+                ExprKind::Binary { op, right, op_span, .. } => {
+                    let right = self.eval(right, scope);
+                    so_far.zip(right).and_then(|(a, b)| self.binary(*op, a, b, link.span, *op_span))
+                }
+                ExprKind::Pipe { value, stage } => {
+                    let function = self.eval_stage(stage, scope);
+                    so_far.zip(function).and_then(|(input, function)| {
+                        let given = Given { name: None, value: input, span: value.span };
+                        self.apply(function, vec![given], stage.span)
+                    })
+                }
+                _ => None,
+            };
+        }
+        so_far
     }
 
     fn eval_all(&mut self, items: &[Expr], scope: &mut Scope) -> Res<Vec<Value>> {

@@ -332,6 +332,7 @@ impl Checker<'_> {
             span,
             task: self.task,
         });
+        self.var_axes.push(axes.to_vec());
         self.init.current.insert(id, init);
         id
     }
@@ -366,7 +367,7 @@ impl Checker<'_> {
     /// Assigns to a state.
     pub fn assign(&mut self, var: VarId, value: Value, span: Span) -> Res<()> {
         let wanted = self.vars[var.0 as usize].ty.clone();
-        let axes = wanted.shape.iter().map(|d| self.written(self.vars[var.0 as usize].span, d.clone())).collect();
+        let axes = self.var_axes[var.0 as usize].clone();
         let ty = Ty { dtype: wanted.dtype, axes, tag: None, weak: false };
         let node = match self.present(value, span) {
             Value::Tensor(node) => node,
@@ -406,8 +407,9 @@ impl Checker<'_> {
                 } else {
                     name.to_string()
                 };
-                if self.calls.len() > 200 {
-                    return self.recursion(&decl.name.name, span);
+                if self.calls.len() > super::calls::DEPTH {
+                    let made = self.instances[id.0 as usize].span;
+                    return self.recursion(&decl.name.name, made);
                 }
                 let before = self.enter_path(&path);
                 self.calls.push(Call { span, text: format!("`{text}`") });

@@ -274,7 +274,13 @@ impl Checker<'_> {
                 Diagnostic::error(
                     codes::RANK_MISMATCH,
                     place.span,
-                    format!("{} has {} leading axes where {} were given before", place.what, axes.len(), before.len()),
+                    format!(
+                        "{} has {} leading {} where there were {} before",
+                        place.what,
+                        axes.len(),
+                        if axes.len() == 1 { "axis" } else { "axes" },
+                        before.len()
+                    ),
                 )
                 .label(format!("these axes are {}", sizes(&axes)))
                 .note(format!("the other value's are {}", sizes(&before)))

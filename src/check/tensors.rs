@@ -387,6 +387,14 @@ impl Checker<'_> {
                 if b.is_silent() {
                     return Some(b);
                 }
+                let plain = |v: &Value| !matches!(v, Value::Tensor(_) | Value::Var(_) | Value::Bool(_));
+                if let Some(wrong) = [&a, &b].into_iter().find(|v| plain(v)) {
+                    return self.fail(
+                        Diagnostic::error(codes::WRONG_KIND, span, format!("`{}` of {}", op.symbol(), wrong.kind()))
+                            .label("bools are needed on both sides")
+                            .help("compare first: `a > 0 and b > 0`"),
+                    );
+                }
                 let kind = Kind::Binary(if op == BinaryOp::And { Binary::And } else { Binary::Or });
                 let a = self.present(a, span);
                 let b = self.present(b, span);
