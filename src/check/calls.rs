@@ -491,9 +491,21 @@ impl Checker<'_> {
             _ => codes::WRONG_KIND,
         };
         let article = if wanted.starts_with(['a', 't']) { "" } else { "one of " };
+        let help = match wanted {
+            "a whole number" => "write a whole number without quotes, for instance `3`",
+            "a number" => "write a number without quotes, for instance `0.1`",
+            "true or false" => "write `true` or `false`",
+            "a string" => "write it in quotes",
+            "a function" => "name a function, for instance `relu`",
+            "a number or a schedule" => "write a number, or a schedule such as `cosine(1e-3)`",
+            "a layer" => "name a layer, for instance `Linear`",
+            "a list" | "a list of sizes" => "write it in brackets, for instance `[2, 3]`",
+            _ => "pass another value",
+        };
         self.fail(
             Diagnostic::error(code, place.span, format!("{} is {is}, not {wanted}", place.what))
-                .label(format!("{article}{wanted} is needed here")),
+                .label(format!("{article}{wanted} is needed here"))
+                .help(help),
         )
     }
 
@@ -541,7 +553,8 @@ impl Checker<'_> {
         self.fail(
             Diagnostic::error(codes::BAD_SIZE, at, format!("`{text}` does not hold: {left} against {right}"))
                 .label("called here")
-                .also(span, "demanded here"),
+                .also(span, "demanded here")
+                .help("change the size that is passed, or the bound"),
         )
     }
 

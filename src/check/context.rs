@@ -218,6 +218,8 @@ pub struct Checker<'a> {
     pub frozen: BTreeSet<VarId>,
     /// The step being evaluated, if one is.
     pub step: Option<super::tasks::StepState>,
+    /// Names behind a dot anywhere in the file: `net` of `train.net`.
+    pub read_elsewhere: BTreeSet<String>,
     /// Names that were probably meant where an unknown one stands: they count as used.
     pub meant: BTreeSet<String>,
     /// Bindings of the tasks checked so far.
@@ -362,6 +364,10 @@ impl Checker<'_> {
     }
 
     pub fn not_supported<T>(&mut self, span: Span, what: &str) -> Res<T> {
-        self.fail(Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} is not supported yet")))
+        self.fail(
+            Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} is not supported yet"))
+                .label("this version of nnc cannot do it")
+                .help("do without it for now"),
+        )
     }
 }

@@ -53,6 +53,10 @@ impl Checker<'_> {
                     self.quietly_called(|c| c.call(&callable, given, decl.name.span));
                 }
                 Def::Layer(decl) => self.layer_declaration(name, decl, training, errors),
+                Def::Optimizer(decl) => {
+                    let given = self.hyper_stand_ins(&decl.params);
+                    self.quietly_called(|c| c.optimizer_declaration(decl, given));
+                }
                 _ => {}
             }
             if training {

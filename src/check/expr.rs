@@ -221,7 +221,8 @@ impl Checker<'_> {
             v if v.is_silent() => Some(Value::Poison),
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, name_span, format!("{} cannot be called", v.kind()))
-                    .label("not a function or a layer"),
+                    .label("not a function or a layer")
+                    .help("call a function, or apply a layer that has been made"),
             ),
         }
     }
@@ -469,7 +470,8 @@ impl Checker<'_> {
             }
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, condition.span, format!("{} is not a condition", v.kind()))
-                    .label("a bool is needed here"),
+                    .label("a bool is needed here")
+                    .help("compare it: `n > 0`, `x != none`"),
             ),
         }
     }
@@ -576,7 +578,8 @@ impl Checker<'_> {
                                 format!("{} names for {}", parts.len(), v.kind()),
                             )
                             .label("the numbers differ")
-                            .also(value_span, v.kind()),
+                            .also(value_span, v.kind())
+                            .help("write one name for each part"),
                         );
                     }
                 };
@@ -599,7 +602,8 @@ impl Checker<'_> {
             v if v.is_silent() || matches!(v, Value::UnknownNumber) => None,
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, span, format!("{} is not a whole number", v.kind()))
-                    .label("an int known while compiling is needed here"),
+                    .label("an int known while compiling is needed here")
+                    .help("write a whole number, a size or a hyper-parameter"),
             ),
         }
     }

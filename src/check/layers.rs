@@ -384,7 +384,8 @@ impl Checker<'_> {
             return self.fail(
                 Diagnostic::error(codes::SHAPE_MISMATCH, span, format!("the state `{path}` is {ty}, not {is}"))
                     .label("assigned here")
-                    .also(self.vars[var.0 as usize].span, "declared here"),
+                    .also(self.vars[var.0 as usize].span, "declared here")
+                    .help("reduce or reshape the value, or declare the state with its type"),
             );
         };
         if !self.frozen.contains(&var) {

@@ -309,7 +309,8 @@ impl Checker<'_> {
                             format!("{} has size {} where {pattern} is declared", place.what, axis.size),
                         )
                         .label(format!("{} is not {pattern} for any whole {name}", axis.size))
-                        .also(expr.span, "declared here"),
+                        .also(expr.span, "declared here")
+                        .help(format!("give a size that is {pattern} for some {name}")),
                     );
                 };
                 let why = if pattern.as_sym().is_some() {
