@@ -16,6 +16,8 @@ mod foreign;
 mod layers;
 mod library;
 mod minimize;
+mod moves;
+mod patterns;
 mod prims;
 mod program;
 mod shapes;
