@@ -199,7 +199,8 @@ fn words(text: &str) -> Vec<Word<'_>> {
             (Kind::Name, run(|c| c.is_ascii_alphanumeric() || c == '_'))
         } else if c.is_ascii_digit() {
             let whole = run(|c| c.is_ascii_digit());
-            let float = rest[whole..].starts_with('.') && rest.as_bytes().get(whole + 1).is_some_and(u8::is_ascii_digit);
+            let float =
+                rest[whole..].starts_with('.') && rest.as_bytes().get(whole + 1).is_some_and(u8::is_ascii_digit);
             let digits = if float || rest[whole..].starts_with('e') {
                 run(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
             } else {
@@ -234,9 +235,45 @@ struct Mutant {
 }
 
 const WORDS_OF_THE_LANGUAGE: &[&str] = &[
-    "and", "or", "not", "if", "else", "scan", "seq", "repeat", "yield", "param", "state", "minimize", "report", "load",
-    "freeze", "save", "use", "const", "fn", "layer", "model", "optimizer", "data", "train", "evaluate", "predict",
-    "generate", "forward", "update", "step", "in", "where", "int", "float", "bool", "string", "rate", "f32", "i32",
+    "and",
+    "or",
+    "not",
+    "if",
+    "else",
+    "scan",
+    "seq",
+    "repeat",
+    "yield",
+    "param",
+    "state",
+    "minimize",
+    "report",
+    "load",
+    "freeze",
+    "save",
+    "use",
+    "const",
+    "fn",
+    "layer",
+    "model",
+    "optimizer",
+    "data",
+    "train",
+    "evaluate",
+    "predict",
+    "generate",
+    "forward",
+    "update",
+    "step",
+    "in",
+    "where",
+    "int",
+    "float",
+    "bool",
+    "string",
+    "rate",
+    "f32",
+    "i32",
     "logits",
 ];
 
@@ -269,9 +306,8 @@ fn mutants(text: &str) -> Vec<Mutant> {
         let line = line_of(text, at);
         vec![line.saturating_sub(1), line, line + 1]
     };
-    let lines_with = |name: &str| -> Vec<usize> {
-        words.iter().filter(|w| w.text == name).flat_map(|w| near(w.at)).collect()
-    };
+    let lines_with =
+        |name: &str| -> Vec<usize> { words.iter().filter(|w| w.text == name).flat_map(|w| near(w.at)).collect() };
     let mut add = |kind: &'static str, new: String, lines: Vec<usize>, what: String| {
         out.push(Mutant { kind, text: new, lines, what });
     };
@@ -358,7 +394,12 @@ fn mutants(text: &str) -> Vec<Mutant> {
                     }
                 }
                 let close = words[end].at;
-                add("argument too many", replaced(text, close, 0, ", 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3"), near(close), before(1).into());
+                add(
+                    "argument too many",
+                    replaced(text, close, 0, ", 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3"),
+                    near(close),
+                    before(1).into(),
+                );
                 add("unknown argument", replaced(text, close, 0, ", colour: 3"), near(close), before(1).into());
             }
             if calls && after(2) == ":" {
@@ -371,7 +412,8 @@ fn mutants(text: &str) -> Vec<Mutant> {
             let mut lines = near(w.at);
             // The partner is a place where it can be seen.
             if let Some(open) = (0..words.len()).find(|&o| {
-                ["(", "[", "{"].contains(&words[o].text) && closing(&words, o) == Some(i) || o == i && "([{".contains(w.text)
+                ["(", "[", "{"].contains(&words[o].text) && closing(&words, o) == Some(i)
+                    || o == i && "([{".contains(w.text)
             }) {
                 lines.extend(near(words[open].at));
                 if let Some(close) = closing(&words, open) {
@@ -407,9 +449,8 @@ fn lines(text: &str, out: &mut Vec<Mutant>) {
         }
         let trimmed = line.trim();
         let name = trimmed.split([' ', ':']).find(|w| !["param", "state"].contains(w)).unwrap_or("");
-        let balanced = ["()", "{}", "[]"]
-            .iter()
-            .all(|p| trimmed.matches(&p[..1]).count() == trimmed.matches(&p[1..]).count());
+        let balanced =
+            ["()", "{}", "[]"].iter().all(|p| trimmed.matches(&p[..1]).count() == trimmed.matches(&p[1..]).count());
         let uses: Vec<usize> = all
             .iter()
             .enumerate()

@@ -635,8 +635,7 @@ pub fn has_poison(params: &[Param], scope: &Scope) -> bool {
 fn listed_word(param: &Param, value: &crate::syntax::ast::Expr) -> Option<String> {
     let crate::syntax::ast::ExprKind::Name(word) = &value.kind else { return None };
     let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
-    let listed =
-        |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
+    let listed = |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
     options.iter().any(listed).then(|| word.clone())
 }
 

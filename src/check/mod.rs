@@ -22,6 +22,7 @@ mod prims;
 mod program;
 mod shapes;
 mod special;
+mod special_docs;
 mod tasks;
 mod tensors;
 mod values;
@@ -29,6 +30,7 @@ mod values;
 pub use context::{DataFacts, Facts, FieldFacts};
 pub use library::{FILES as LIBRARY_FILES, Library};
 pub use program::*;
+pub use special_docs::{SPECIALS, Special};
 pub use tasks::SETTINGS;
 pub use values::{DataValue, Given, Value};
 

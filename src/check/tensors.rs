@@ -358,10 +358,11 @@ impl Checker<'_> {
                 Some(Value::Tensor(self.node(Op::Unary(Unary::Neg), vec![node], ty, span)))
             }
             v if v.is_silent() => Some(v),
-            v => self
-                .fail(Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
-                .label("not a number")
-                .help("only numbers and tensors can be negated")),
+            v => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
+                    .label("not a number")
+                    .help("only numbers and tensors can be negated"),
+            ),
         }
     }
 
