@@ -9,7 +9,7 @@ use crate::dims::Dim;
 use crate::graph::NodeId;
 use crate::ops::{self, DType, GradientRule, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{Block, DimExpr, Expr, ExprKind, LayerDecl, MemberKind, Param, StmtKind, TypeExpr, TypeKind};
+use crate::syntax::ast::{Block, DimExpr, Expr, ExprKind, Ident, LayerDecl, Member, MemberKind, Param, StmtKind, TypeExpr, TypeKind};
 use crate::syntax::walk::{each_expr, each_expr_of};
 use std::rc::Rc;
 
@@ -17,6 +17,8 @@ impl Checker<'_> {
     /// Checks a function or layer by itself. Gives the rows of a model's table.
     pub fn declaration(&mut self, name: &str, def: &Def) -> Vec<LayerRow> {
         let errors = self.errors();
+        let said = self.found.len();
+        self.blamed.clear();
         let mut rows = Vec::new();
         // What is made here is not part of any task.
         let vars = std::mem::take(&mut self.vars);
@@ -32,6 +34,7 @@ impl Checker<'_> {
         };
         self.generic = true;
         self.type_names(def);
+        self.said_twice(def);
         for training in [true, false] {
             if !training && !mentions_training {
                 break;
@@ -69,8 +72,65 @@ impl Checker<'_> {
         self.sheet = Sheet::default();
         if self.errors() > errors {
             self.broken.insert(name.to_string());
+            if self.signature_is_doubtful(name, def, said) {
+                self.doubtful.insert(name.to_string());
+            }
         }
         rows
+    }
+
+    /// True if a fault of the declaration (those from `said` on) has to do with the types of its signature.
+    fn signature_is_doubtful(&self, name: &str, def: &Def, said: usize) -> bool {
+        let (params, result) = match def {
+            Def::Fn(decl) => (&decl.params, &decl.result),
+            Def::Layer(decl) => match &decl.forward {
+                Some(forward) => (&forward.params, &forward.result),
+                None => return false,
+            },
+            _ => return false,
+        };
+        let types: Vec<Span> = params.iter().map(|p| p.span).chain(result.as_ref().map(|t| t.span)).collect();
+        let of_result = format!("the result of `{name}`");
+        self.found[said..].iter().any(|d| {
+            let about_types = ["E03", "E04"].iter().any(|family| d.code.id.starts_with(family));
+            let in_types = |s: Span| types.iter().any(|t| t.file == s.file && t.start <= s.start && s.start <= t.end);
+            about_types
+                && (d.headline.starts_with(&of_result)
+                    || d.primary.iter().chain(&d.secondary).any(|l| in_types(l.span)))
+        })
+    }
+
+    /// Names that a declaration gives to two things.
+    fn said_twice(&mut self, def: &Def) {
+        let names = |params: &[Param]| params.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
+        let members = |members: &[Member]| members.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
+        let groups: Vec<Vec<Ident>> = match def {
+            Def::Fn(decl) => vec![names(&decl.params)],
+            Def::Layer(decl) => {
+                let own = names(&decl.params).into_iter().chain(members(&decl.members)).collect();
+                vec![own, decl.forward.as_ref().map_or(Vec::new(), |f| names(&f.params))]
+            }
+            Def::Optimizer(decl) => vec![names(&decl.params).into_iter().chain(members(&decl.members)).collect()],
+            _ => return,
+        };
+        groups.iter().for_each(|group| self.no_name_twice(group));
+    }
+
+    /// Reports each name that stands in a list again.
+    pub fn no_name_twice(&mut self, names: &[Ident]) {
+        for (i, name) in names.iter().enumerate() {
+            if name.name.is_empty() || name.name == "_" {
+                continue;
+            }
+            if let Some(before) = names[..i].iter().find(|n| n.name == name.name) {
+                self.report(
+                    Diagnostic::error(codes::DUPLICATE_NAME, name.span, format!("`{}` is declared twice", name.name))
+                        .label("declared again here")
+                        .also(before.span, "declared here")
+                        .help("remove one, or give it another name"),
+                );
+            }
+        }
     }
 
     /// Types whose word is no dtype, tag or kind.
@@ -169,8 +229,13 @@ impl Checker<'_> {
                 MemberKind::Error => {}
             }
         }
-        // What could not be read may have used them.
-        if unread {
+        // What could not be read, or is missing, may have used them.
+        let body = forward.body.span;
+        let missing = |d: &Diagnostic| {
+            d.code == codes::MISSING_ARGUMENT
+                && d.span().is_some_and(|s| s.file == body.file && body.contains(s.start as usize))
+        };
+        if unread || self.found.iter().any(missing) {
             return;
         }
         for member in &decl.members {
@@ -238,7 +303,7 @@ impl Checker<'_> {
             }
             let def = ops::def_of(&node.op);
             if let GradientRule::None(why) = &def.gradient {
-                return Some((node.origin.span, format!("`{}` lets no gradient through: {why}", def.name)));
+                return Some((node.origin.span, format!("`{}` stops gradients: {why}", def.name)));
             }
             if !node.ty.dtype.is_float() {
                 return Some((node.origin.span, "no gradient passes through whole numbers".into()));

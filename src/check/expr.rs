@@ -22,6 +22,10 @@ impl Checker<'_> {
                     .help("if nothing here uses itself, name a part of it"),
             );
         }
+        self.steps += 1;
+        if self.steps >= super::context::MOST_STEPS {
+            return self.too_large(expr.span);
+        }
         self.depth += 1;
         let value = self.eval_one(expr, scope);
         self.depth -= 1;

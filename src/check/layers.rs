@@ -15,6 +15,9 @@ use std::rc::Rc;
 impl Checker<'_> {
     /// Makes an instance of a layer at a path: its hyper-parameters are fixed now, its sizes at its first use.
     pub fn make_instance(&mut self, recipe: &Recipe, path: &str, span: Span) -> Res<InstanceId> {
+        if self.instances.len() >= super::context::MOST_INSTANCES {
+            return self.too_large(span);
+        }
         let decl = &recipe.decl;
         let mut scope = Scope::new(decl.name.span.file);
         self.calls.push(Call { span, text: decl.name.name.clone() });
@@ -74,6 +77,7 @@ impl Checker<'_> {
         let name = &recipe.decl.name.name;
         if keeps || layers {
             let lower = name.to_lowercase();
+            self.meant.insert(lower.clone());
             let text = self.sources.text(recipe.span).to_string();
             let text = if text.contains('(') { text } else { format!("{text}()") };
             return self.fail(
@@ -434,6 +438,10 @@ impl Checker<'_> {
         scope.file = decl.name.span.file;
         let mut own: Vec<String> = scope.dims.keys().cloned().collect();
         let name = decl.name.name.clone();
+        if self.doubtful.contains(&name) {
+            self.sheet.hurt = true;
+            return Some(Value::Poison);
+        }
         let errors = self.errors();
         let mut bound = self.bind_params(&name, &forward.params, given.clone(), span, &mut scope);
         if bound.is_none() && self.infer_anew(id, decl) {

@@ -104,6 +104,7 @@ impl Checker<'_> {
         }
         let Some((optimizer, optimizer_span)) = optimizer else {
             if self.step.as_ref().is_some_and(|s| s.optimizer_broken) {
+                self.sheet.hurt = true;
                 return None;
             }
             return self.fail(
@@ -354,7 +355,7 @@ impl Checker<'_> {
     }
 
     /// Parameters of a task that no `minimize` moves; a net that none of them moves is one fault.
-    pub fn unmoved_parameters(&mut self, task: usize, moved: &BTreeSet<VarId>) {
+    pub fn unmoved_parameters(&mut self, task: usize, moved: &BTreeSet<VarId>, scope: &Scope) {
         let root = |path: &str| path.split('.').next().unwrap_or(path).to_string();
         let mut lost: Vec<(String, String, Span)> = Vec::new();
         let mut trained: BTreeSet<String> = BTreeSet::new();
@@ -369,7 +370,11 @@ impl Checker<'_> {
         }
         let mut said = BTreeSet::new();
         for (net, path, span) in lost {
-            let made = self.instances.iter().find(|i| i.path == net).map(|i| i.span);
+            let bound = scope.locals.iter().find(|l| l.name == net).map(|l| &l.value);
+            let made = match bound {
+                Some(Value::Layer(id)) => Some(self.instances[id.0 as usize].span),
+                _ => None,
+            };
             match made {
                 Some(made) if !trained.contains(&net) => {
                     if said.insert(net.clone()) {
