@@ -78,6 +78,8 @@ pub struct Sheet {
     pub assigned: BTreeSet<VarId>,
     /// True if a stand-in takes the place of something that has a fault: what depends on values is not to be said.
     pub hurt: bool,
+    /// Where each path stands among the graph's scopes.
+    scope_numbers: BTreeMap<String, u32>,
 }
 
 /// A dim's value in a scope.
@@ -202,6 +204,8 @@ pub struct Checker<'a> {
     pub init: Sheet,
     pub instances: Vec<Instance>,
     pub vars: Vec<Var>,
+    /// Of the task at hand, by path.
+    pub optimizer_states: BTreeMap<String, VarId>,
     /// The axes of each variable, with the reasons for their sizes.
     pub var_axes: Vec<Vec<Axis>>,
     pub rows: Vec<LayerRow>,
@@ -307,7 +311,7 @@ impl Checker<'_> {
         }
         // What is in scope comes first, if it is written with the same kind of first letter.
         let capital = |s: &str| s.starts_with(|c: char| c.is_uppercase());
-        let here = near.iter().map(String::as_str).filter(|n| capital(n) == capital(name));
+        let here = near.iter().map(String::as_str).filter(|n| capital(n) == capital(name) && *n != name);
         if let Some(meant) = suggest::nearest(name, here) {
             return Some(meant.to_string());
         }
@@ -322,6 +326,8 @@ impl Checker<'_> {
         for name in super::special::NAMES {
             all.push(name);
         }
+        // A member does not see itself.
+        all.retain(|n| *n != name);
         suggest::nearest(name, all).map(str::to_string)
     }
 
@@ -400,11 +406,19 @@ impl Checker<'_> {
     pub fn enter_path(&mut self, path: &str) -> u32 {
         let before = self.scope_path;
         let scopes = &mut self.sheet.graph.scopes;
-        self.scope_path = match scopes.iter().position(|s| s == path) {
-            Some(i) => i as u32,
+        self.scope_path = match self.sheet.scope_numbers.get(path) {
+            Some(&i) => i,
             None => {
-                scopes.push(path.to_string());
-                scopes.len() as u32 - 1
+                // The graph begins with the scope "" of its own.
+                let number = match scopes.first() {
+                    Some(first) if first == path => 0,
+                    _ => {
+                        scopes.push(path.to_string());
+                        scopes.len() as u32 - 1
+                    }
+                };
+                self.sheet.scope_numbers.insert(path.to_string(), number);
+                number
             }
         };
         before

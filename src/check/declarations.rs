@@ -46,6 +46,7 @@ impl Checker<'_> {
             self.scope_path = 0;
             self.vars.clear();
             self.var_axes.clear();
+            self.optimizer_states.clear();
             self.instances.clear();
             self.rows.clear();
             match def {

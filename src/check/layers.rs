@@ -207,6 +207,7 @@ impl Checker<'_> {
         let name = &member.name.name;
         let path = join(&self.instances[id.0 as usize].path, name);
         let mut scope = self.instance_scope(id, Some(name));
+        let place = self.declared_at(id, member.span);
         match &member.kind {
             MemberKind::Bind(expr) => {
                 let value = self.eval(expr, &mut scope)?;
@@ -220,10 +221,10 @@ impl Checker<'_> {
                             .help("for instance `= normal(std: 0.02)` or `= 0`"),
                     );
                 };
-                self.make_var(VarKind::Param, ty, Some(init), &path, member.span, &mut scope)
+                self.make_var(VarKind::Param, ty, Some(init), &path, place, &mut scope)
             }
             MemberKind::State { ty: Some(ty), init } => {
-                self.make_var(VarKind::State, ty, init.as_ref(), &path, member.span, &mut scope)
+                self.make_var(VarKind::State, ty, init.as_ref(), &path, place, &mut scope)
             }
             MemberKind::State { ty: None, .. } => self.fail(
                 Diagnostic::error(codes::MISSING_PART, member.span, format!("`{name}` needs a type"))
@@ -326,7 +327,6 @@ impl Checker<'_> {
         span: Span,
     ) -> VarId {
         let id = VarId(self.vars.len() as u32);
-        let span = self.declared_at(path, span);
         let shape = axes.iter().map(|a| a.size.clone()).collect();
         self.vars.push(Var {
             path: path.to_string(),
@@ -341,16 +341,20 @@ impl Checker<'_> {
         id
     }
 
-    /// The user's place for a variable: its declaration, or where the innermost layer around it was written.
-    fn declared_at(&self, path: &str, span: Span) -> Span {
+    /// The user's place for a member: its declaration, or where the innermost layer around it was written.
+    fn declared_at(&self, id: InstanceId, span: Span) -> Span {
         if !self.is_builtin(span) {
             return span;
+        }
+        let instance = &self.instances[id.0 as usize];
+        if !self.is_builtin(instance.span) {
+            return instance.span;
         }
         let around = self
             .instances
             .iter()
             .filter(|i| !self.is_builtin(i.span) && !i.path.is_empty())
-            .filter(|i| path.strip_prefix(i.path.as_str()).is_some_and(|rest| rest.starts_with('.')))
+            .filter(|i| instance.path.strip_prefix(i.path.as_str()).is_some_and(|rest| rest.starts_with('.')))
             .max_by_key(|i| i.path.len());
         around.map_or_else(|| self.blame(span), |i| i.span)
     }

@@ -64,6 +64,7 @@ pub fn check_parsed(
         instances: Vec::new(),
         vars: Vec::new(),
         var_axes: Vec::new(),
+        optimizer_states: BTreeMap::new(),
         rows: Vec::new(),
         training: None,
         generic: false,

@@ -182,6 +182,13 @@ impl Checker<'_> {
             return self.blame_root(fault, made, |t| t.tag == Some(has));
         }
         let rest = form.dims.iter().position(|d| matches!(d, DimExpr::Rest(..)));
+        if let Some(again) = form.dims.iter().filter(|d| matches!(d, DimExpr::Rest(..))).nth(1) {
+            return self.fail(
+                Diagnostic::error(codes::UNDECIDED_DIM, dim_span(again), "a type has one `..` at most")
+                    .label("which axes are these?")
+                    .help("list the axes of one of them"),
+            );
+        }
         let fixed = form.dims.len() - usize::from(rest.is_some());
         if ty.rank() < fixed || (rest.is_none() && ty.rank() != fixed) {
             return self.rank_mismatch(form, ty, place, rest.is_some());

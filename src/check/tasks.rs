@@ -50,6 +50,7 @@ impl Checker<'_> {
     pub fn task(&mut self, decl: &TaskDecl, number: usize) -> Option<Task> {
         let name = decl.name.as_ref().map_or(decl.kind.word().to_string(), |n| n.name.clone());
         self.task = number;
+        self.optimizer_states.clear();
         self.generic = false;
         self.training = Some(decl.kind == TaskKind::Train);
         self.sheet = Sheet::default();
