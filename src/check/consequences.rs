@@ -58,7 +58,8 @@ pub fn drop(found: &mut Vec<Diagnostic>, syntax: &[Diagnostic], items: &[Place],
         if on_line(span) || d.secondary.iter().any(|l| on_line(l.span)) {
             return false;
         }
-        let about = [codes::UNUSED, codes::NO_GRADIENT, codes::MISSING_PART, codes::UNKNOWN_SETTING, codes::UNUSED_BINDING];
+        let about =
+            [codes::UNUSED, codes::NO_GRADIENT, codes::MISSING_PART, codes::UNKNOWN_SETTING, codes::UNUSED_BINDING];
         let inside = items_hit.iter().any(|i| i.file == span.file && i.start <= span.start && span.start <= i.end);
         if inside && about.contains(&d.code) {
             return false;

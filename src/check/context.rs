@@ -376,7 +376,8 @@ impl Checker<'_> {
         let at = self.blame(span);
         if !self.found.iter().any(|d| d.span() == Some(at)) {
             let shown = ty.to_string();
-            let headline = if negative { "a tensor with a negative size" } else { "a tensor too large for any machine" };
+            let headline =
+                if negative { "a tensor with a negative size" } else { "a tensor too large for any machine" };
             self.report(
                 Diagnostic::error(codes::BAD_SIZE, at, headline)
                     .label(if shown.len() < 60 { format!("this would be {shown}") } else { "made here".into() })

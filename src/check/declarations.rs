@@ -9,8 +9,12 @@ use crate::dims::Dim;
 use crate::graph::NodeId;
 use crate::ops::{self, DType, GradientRule, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{Block, DimExpr, Expr, ExprKind, Ident, LayerDecl, Member, MemberKind, Param, StmtKind, TypeExpr, TypeKind};
+use crate::syntax::ast::{
+    Block, DimExpr, Expr, ExprKind, Ident, LayerDecl, Member, MemberKind, Param, StmtKind, TypeExpr, TypeKind,
+    WhereClause,
+};
 use crate::syntax::walk::{each_expr, each_expr_of};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 impl Checker<'_> {
@@ -71,6 +75,9 @@ impl Checker<'_> {
         self.rows.clear();
         (self.vars, self.var_axes, self.instances, self.init) = (vars, var_axes, instances, init);
         self.sheet = Sheet::default();
+        if self.errors() == errors {
+            self.unused_parameters(def);
+        }
         if self.errors() > errors {
             self.broken.insert(name.to_string());
             if self.signature_is_doubtful(name, def, said) {
@@ -115,6 +122,58 @@ impl Checker<'_> {
             _ => return,
         };
         groups.iter().for_each(|group| self.no_name_twice(group));
+    }
+
+    /// Warns of parameters that nothing in the declaration mentions.
+    fn unused_parameters(&mut self, def: &Def) {
+        let mut names = BTreeSet::new();
+        let mut hole = false;
+        let mut see = |e: &Expr| match &e.kind {
+            ExprKind::Name(n) => drop(names.insert(n.clone())),
+            ExprKind::Error | ExprKind::Missing => hole = true,
+            _ => {}
+        };
+        let params: Vec<Param> = match def {
+            Def::Fn(decl) => {
+                each_expr_of(&decl.body, &mut see);
+                decl.gradient.iter().for_each(|(_, block)| each_expr_of(block, &mut see));
+                in_signature(&decl.params, decl.result.as_ref(), &decl.wheres, &mut see);
+                hole |= has_error(&decl.body);
+                decl.params.clone()
+            }
+            Def::Layer(decl) => {
+                for member in &decl.members {
+                    match &member.kind {
+                        MemberKind::Bind(e) => each_expr(e, &mut see),
+                        MemberKind::Param { ty, init } => {
+                            in_type(ty, &mut see);
+                            init.iter().for_each(|e| each_expr(e, &mut see));
+                        }
+                        MemberKind::State { ty, init } => {
+                            ty.iter().for_each(|t| in_type(t, &mut see));
+                            init.iter().for_each(|e| each_expr(e, &mut see));
+                        }
+                        MemberKind::Error => return,
+                    }
+                }
+                in_signature(&decl.params, None, &[], &mut see);
+                let Some(forward) = &decl.forward else { return };
+                each_expr_of(&forward.body, &mut see);
+                in_signature(&forward.params, forward.result.as_ref(), &forward.wheres, &mut see);
+                hole |= has_error(&forward.body);
+                decl.params.iter().chain(&forward.params).cloned().collect()
+            }
+            _ => return,
+        };
+        for param in params {
+            let name = &param.name.name;
+            if !hole && !names.contains(name) && !name.starts_with('_') && !name.is_empty() {
+                self.report(
+                    Diagnostic::warning(codes::UNUSED_BINDING, param.name.span, format!("`{name}` is never used"))
+                        .help("remove it, or begin its name with `_`"),
+                );
+            }
+        }
     }
 
     /// Reports each name that stands in a list again.
@@ -304,7 +363,7 @@ impl Checker<'_> {
             }
             let def = ops::def_of(&node.op);
             if let GradientRule::None(why) = &def.gradient {
-                return Some((node.origin.span, format!("`{}` stops gradients: {why}", def.name)));
+                return Some((node.origin.span, format!("`{}` stops it: {why}", def.name)));
             }
             if !node.ty.dtype.is_float() {
                 return Some((node.origin.span, "no gradient passes through whole numbers".into()));
@@ -404,4 +463,32 @@ fn float_outputs(value: &Value, checker: &Checker, out: &mut Vec<NodeId>) {
 /// True if a statement of the block could not be read.
 fn has_error(block: &Block) -> bool {
     block.stmts.iter().any(|s| matches!(s.kind, StmtKind::Error))
+}
+
+/// The expressions in the types, defaults and bounds of a signature.
+fn in_signature(params: &[Param], result: Option<&TypeExpr>, wheres: &[WhereClause], see: &mut dyn FnMut(&Expr)) {
+    for param in params {
+        param.ty.iter().for_each(|t| in_type(t, see));
+        param.default.iter().for_each(|e| each_expr(e, see));
+    }
+    result.into_iter().for_each(|t| in_type(t, see));
+    for clause in wheres {
+        each_expr(&clause.left, see);
+        each_expr(&clause.right, see);
+    }
+}
+
+fn in_type(ty: &TypeExpr, see: &mut dyn FnMut(&Expr)) {
+    match &ty.kind {
+        TypeKind::Named { dims, .. } => {
+            for dim in dims.iter().flatten() {
+                if let DimExpr::Size(e) = dim {
+                    each_expr(e, see);
+                }
+            }
+        }
+        TypeKind::Tuple(types) | TypeKind::Choice(types) => types.iter().for_each(|t| in_type(t, see)),
+        TypeKind::List(item) => in_type(item, see),
+        TypeKind::Error => {}
+    }
 }

@@ -422,7 +422,7 @@ impl Checker<'_> {
                 }
                 let before = self.enter_path(&path);
                 self.calls.push(Call { span, text: format!("`{text}`") });
-                let value = self.apply_layer(id, &decl, given, span);
+                let value = self.apply_layer(id, &decl, &text, given, span);
                 self.calls.pop();
                 self.scope_path = before;
                 value
@@ -434,7 +434,15 @@ impl Checker<'_> {
         }
     }
 
-    fn apply_layer(&mut self, id: InstanceId, decl: &Rc<LayerDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
+    /// `shown` is what messages call the instance.
+    fn apply_layer(
+        &mut self,
+        id: InstanceId,
+        decl: &Rc<LayerDecl>,
+        shown: &str,
+        given: Vec<Given>,
+        span: Span,
+    ) -> Res<Value> {
         let Some(forward) = &decl.forward else {
             return if self.broken.contains(&decl.name.name) { None } else { self.no_forward(decl) };
         };
@@ -447,13 +455,13 @@ impl Checker<'_> {
             return Some(Value::Poison);
         }
         let errors = self.errors();
-        let mut bound = self.bind_params(&name, &forward.params, given.clone(), span, &mut scope);
+        let mut bound = self.bind_params(shown, &forward.params, given.clone(), span, &mut scope);
         if bound.is_none() && self.infer_anew(id, decl) {
             // A width that was written and is wrong was reported: from here on the one that arrives holds.
             scope = self.instance_scope(id, None);
             own = scope.dims.keys().cloned().collect();
             let said = self.found.len();
-            bound = self.bind_params(&name, &forward.params, given, span, &mut scope);
+            bound = self.bind_params(shown, &forward.params, given, span, &mut scope);
             self.found.truncate(said);
             self.sheet.hurt = true;
         }

@@ -1,6 +1,6 @@
 //! Written types against tensors: dims are bound where they first appear and compared from then on.
 
-use super::context::{Bound, Checker, InstanceKind, ReasonKind, Res, Scope};
+use super::context::{Bound, Checker, Def, InstanceKind, ReasonKind, Res, Scope};
 use super::values::{Axis, Tag, Ty, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::{Dim, Sym};
@@ -28,6 +28,10 @@ pub fn form(ty: &TypeExpr) -> Form<'_> {
     match &ty.kind {
         TypeKind::Named { base, dtype, dims } => {
             let tag = Tag::from_name(&base.name);
+            // `bool` is known while compiling, `bool[]` at run time.
+            if base.name == "bool" && dims.is_none() {
+                return Form::Kind(base);
+            }
             let word = match (tag, dtype) {
                 (Some(_), Some(d)) => DType::from_name(&d.name),
                 (Some(_), None) => Some(DType::F32),
@@ -110,7 +114,7 @@ impl Checker<'_> {
         if let Some((_, sym)) = open.iter().find(|(n, _)| n == name) {
             return Some(Dim::from(sym.clone()));
         }
-        if scope.locals.iter().any(|l| l.name == name) || self.defs.contains_key(name) || self.has_member(scope, name) {
+        if scope.locals.iter().any(|l| l.name == name) || self.is_const(name) || self.has_member(scope, name) {
             let mut inner = scope.clone();
             return match self.name_value(name, span, &mut inner)? {
                 Value::Int(d, _) => Some(d),
@@ -130,6 +134,10 @@ impl Checker<'_> {
         let sym = self.fresh(name);
         open.push((name.into(), sym.clone()));
         Some(Dim::from(sym))
+    }
+
+    fn is_const(&self, name: &str) -> bool {
+        matches!(self.defs.get(name), Some((Def::Const(_), _)))
     }
 
     fn inexact<T>(&mut self, span: Span, a: &Dim, b: &Dim) -> Res<T> {
@@ -264,7 +272,8 @@ impl Checker<'_> {
             "`reshape`, `squeeze` or a reduction removes axes"
         };
         let rank = ty.rank();
-        let declared = if rank == 1 { "1 axis is declared here".into() } else { format!("{rank} axes are declared here") };
+        let declared =
+            if rank == 1 { "1 axis is declared here".into() } else { format!("{rank} axes are declared here") };
         self.blame_root(fault.help(help), declared, |t| t.rank() == rank)
     }
 
@@ -454,7 +463,8 @@ impl Checker<'_> {
         self.instances.iter().find_map(|i| match &i.kind {
             InstanceKind::Layer(decl) => {
                 let forward = decl.forward.as_ref()?;
-                let inside = |m: &crate::syntax::ast::Member| m.span.file == span.file && m.span.contains(span.start as usize);
+                let inside =
+                    |m: &crate::syntax::ast::Member| m.span.file == span.file && m.span.contains(span.start as usize);
                 decl.members.iter().any(inside).then_some(forward.span)
             }
             InstanceKind::Chain(_) => None,

@@ -432,7 +432,7 @@ impl Checker<'_> {
                 let _: Res<()> = self.fail(
                     Diagnostic::error(codes::WRONG_KIND, span, "the last value of a `predict` step is what is written")
                         .label("a tensor is needed at its end")
-                    .help("end the step with the value to write"),
+                        .help("end the step with the value to write"),
                 );
                 return;
             };

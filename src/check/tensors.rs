@@ -265,7 +265,9 @@ impl Checker<'_> {
                 BinaryOp::Mul => Some(x.mul(y)),
                 BinaryOp::Div => x.exact_div(y),
                 BinaryOp::Pow => match (x.number(), y.number()) {
-                    (Some(base), Some(n)) if n >= 0 => u32::try_from(n).ok().and_then(|n| base.checked_pow(n)).map(Dim::from),
+                    (Some(base), Some(n)) if n >= 0 => {
+                        u32::try_from(n).ok().and_then(|n| base.checked_pow(n)).map(Dim::from)
+                    }
                     _ => None,
                 },
                 _ => None,
@@ -366,10 +368,11 @@ impl Checker<'_> {
                 Some(Value::Tensor(self.node(Op::Unary(Unary::Neg), vec![node], ty, span)))
             }
             v if v.is_silent() => Some(v),
-            v => self
-                .fail(Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
-                .label("not a number")
-                .help("only numbers and tensors can be negated")),
+            v => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
+                    .label("not a number")
+                    .help("only numbers and tensors can be negated"),
+            ),
         }
     }
 
@@ -433,9 +436,10 @@ impl Checker<'_> {
         let (a, b) = (self.number_node(&a, DType::F32, span)?, self.number_node(&b, DType::F32, span)?);
         let (x, y) = (self.ty(a).clone(), self.ty(b).clone());
         if x.dtype != y.dtype || !x.dtype.is_float() {
-            let fault = Diagnostic::error(codes::DTYPE_MISMATCH, op_span, format!("`@` of {} and {}", x.dtype, y.dtype))
-                .label("both sides must have one float dtype")
-                .help("convert one side: `f32(…)`");
+            let fault =
+                Diagnostic::error(codes::DTYPE_MISMATCH, op_span, format!("`@` of {} and {}", x.dtype, y.dtype))
+                    .label("both sides must have one float dtype")
+                    .help("convert one side: `f32(…)`");
             let fault = self.with_declared(fault, &[a, b]);
             return self.fail(fault);
         }
