@@ -111,6 +111,3 @@ pub fn no_task(program: &Program, name: &str) -> Box<Diagnostic> {
         (None, false) => fault.help(format!("its tasks are {}", names.join(", "))),
     })
 }
-
-/// What `--emit` can show, in the order of the pipeline.
-pub const STAGES: &[&str] = &["ast", "hir", "graph", "grad", "fused", "plan", "loops", "clif", "asm"];

@@ -5,7 +5,12 @@ use nnc::codegen::loops::{self, BufferData, scalar};
 use nnc::graph::{Builder, Graph, NodeId, Origin, Output, OutputKind, TensorType};
 use nnc::ops::*;
 use nnc::plan::{self, BufferKind, Work};
+use nnc::runtime::arena::{Arena, VarMemory};
+use nnc::runtime::executable::{ClockValues, Executable, StepInputs};
+use nnc::runtime::launch::Workspaces;
+use nnc::runtime::threads::Pool;
 use nnc::source::{FileId, Span};
+use std::sync::Arc;
 
 const ORIGIN: Origin = Origin { span: Span { file: FileId(0), start: 0, end: 0 }, scope: 0 };
 
@@ -147,7 +152,42 @@ impl Test {
         let mut memory = self.memory(&plan.schedule);
         plan::reference::run_plan(&plan, &mut memory).unwrap();
         self.compare(&plan.schedule, &memory, &expected);
+        self.check_machine_code(&expected, 1, &plan::NoWorkspace);
+        self.check_machine_code(&expected, 3, &Workspaces { threads: 3 });
         plan
+    }
+
+    /// The same by machine code, with as many threads.
+    fn check_machine_code(&self, expected: &[Vec<f64>], threads: usize, sizes: &dyn plan::WorkspaceSizes) {
+        let types: Vec<_> = self.vars.iter().map(|v| TensorType::new(DType::F32, vec![v.len()])).collect();
+        let layout = plan::var_layout(&types);
+        let schedule = plan::lower(&self.graph).unwrap_or_else(|e| panic!("{}", e.message));
+        let plan = plan::plan(schedule, &layout, sizes);
+        plan::verify(&plan).unwrap();
+        let mut exe =
+            Executable::load(&plan, &layout, Arc::new(Pool::new(threads))).unwrap_or_else(|e| panic!("{e:?}"));
+        let (mut vars, mut arena) = (VarMemory::new(&layout), Arena::new(plan.arena_bytes));
+        let mut memory = self.memory(&plan.schedule);
+        let mut fields: Vec<&[u8]> = vec![&[]; self.fields.len()];
+        for (data, buffer) in memory.iter().zip(&plan.schedule.buffers) {
+            match buffer.kind {
+                BufferKind::Var(v) => vars.write(v, data.bytes.len()).unwrap().copy_from_slice(&data.bytes),
+                BufferKind::Field(i) => fields[i as usize] = &data.bytes,
+                _ => {}
+            }
+        }
+        let clock = ClockValues { step: 7, epoch: 7, steps: 7, epoch_steps: 7 };
+        let seed = KEY[0] as u32 as u64 | (KEY[1] as u32 as u64) << 32;
+        exe.run(&mut vars, &mut arena, &StepInputs { fields: &fields, clock, seed })
+            .unwrap_or_else(|e| panic!("{e:?}"));
+        for (data, buffer) in memory.iter_mut().zip(&plan.schedule.buffers) {
+            match buffer.kind {
+                BufferKind::Var(v) => data.bytes.copy_from_slice(vars.read(v, buffer.bytes()).unwrap()),
+                BufferKind::Value(i) => data.bytes.copy_from_slice(exe.value(&arena, i).unwrap()),
+                _ => {}
+            }
+        }
+        self.compare(&plan.schedule, &memory, expected);
     }
 
     fn memory(&self, schedule: &plan::Schedule) -> Vec<BufferData> {
@@ -188,7 +228,7 @@ impl Test {
     }
 }
 
-const KEY: [i32; 4] = [11, -22, 3, 0];
+const KEY: [i32; 4] = [11, -22, 7, 0];
 
 fn dump(graph: &Graph<usize>, schedule: &plan::Schedule) -> String {
     let mut text = String::new();
@@ -774,6 +814,28 @@ fn variables_that_swap_and_are_read_later() {
     t.check();
 }
 
+#[test]
+fn bias_and_activation_finish_the_tiles_of_a_product() {
+    let mut t = Test::new(12);
+    let (a, b, bias) = (t.field(&[9, 5]), t.var(&[5, 7]), t.var(&[7]));
+    let c = t.matmul(a, b);
+    let wide = t.broadcast(bias, &[9, 7], &[1]);
+    let c = t.binary(Binary::Add, c, wide);
+    let c = t.unary(Unary::Tanh, c);
+    t.value(c);
+    let (x, w, bias) = (t.field(&[2, 3, 6, 6]), t.var(&[4, 3, 3, 3]), t.var(&[4]));
+    let y = t.push(Op::Conv { window: window(&[3, 3], 1, 1, 1, 1), groups: 1 }, &[x, w], DType::F32, &[2, 4, 6, 6]);
+    let wide = t.broadcast(bias, &[2, 4, 6, 6], &[1]);
+    let y = t.binary(Binary::Add, y, wide);
+    let y = t.relu(y);
+    let z = t.reduce(Reduce::Sum, y, &[2, 3]);
+    t.value(y);
+    t.value(z);
+    let plan = t.check();
+    assert_eq!(plan.schedule.launches.len(), 3, "{}", plan::show::plan(&plan));
+    assert_eq!(kernels(&plan), 1);
+}
+
 /// A training step of a small convolutional network: two convolutions, two dense layers, cross-entropy, Adam.
 fn conv_net(t: &mut Test, batch: usize, side: usize, channels: [usize; 2], hidden: usize) {
     let x = t.field(&[batch, 1, side, side]);
@@ -824,7 +886,7 @@ fn conv_net(t: &mut Test, batch: usize, side: usize, channels: [usize; 2], hidde
     let correction =
         |beta: f64| g.sub(g.constant(1.0, DType::F32), g.binary(Binary::Pow, g.constant(beta, DType::F32), count));
     let (c1, c2) = (correction(0.9), correction(0.999));
-    drop(g);
+
     let mut news = Vec::new();
     for (&p, &grad) in params.iter().zip(&gradients) {
         let shape = t.shape(p);
@@ -837,7 +899,6 @@ fn conv_net(t: &mut Test, batch: usize, side: usize, channels: [usize; 2], hidde
         let vh = g.div(v1, g.broadcast(c2, &shape, &[]));
         let step = g.div(mh, g.shift(g.unary(Unary::Sqrt, vh), 1e-2));
         news.push([g.sub(p, g.scale(step, 1e-3)), m1, v1]);
-        drop(g);
     }
     t.value(loss);
     t.value(accuracy);
@@ -873,6 +934,11 @@ fn conv_net_step_has_few_kernels() {
     let plan = plan::plan(schedule, &plan::var_layout(&types), &plan::NoWorkspace);
     plan::verify(&plan).unwrap();
     assert!(plan.arena_bytes as f64 <= plan.lower_bound as f64 * 1.05, "{} of {}", plan.arena_bytes, plan.lower_bound);
+    let report = plan::report(&plan, &nnc::source::Sources::default());
+    assert_eq!(report.rows[0].bytes, 64 * 32 * 28 * 28 * 4);
+    assert!(report.table(12).contains("f32[64, 32, 28, 28]  temporary"), "{}", report.table(12));
+    assert!(plan::show::plan(&plan).contains("conv weightgrad"));
+    println!("{}{}", report.table(12), plan::show::plan(&plan));
     println!(
         "{} kernels, {} launches, arena {} bound {}",
         plan.schedule.kernels.len(),

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What was run: `run.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The version of nnc.
     pub version: String,
@@ -33,6 +33,15 @@ pub struct Record {
     pub threads: usize,
     /// The task's settings as they were in force, in the notation of the language.
     pub settings: BTreeMap<String, String>,
+    /// `--set name=value`, as given.
+    #[serde(default)]
+    pub sets: Vec<String>,
+    /// `--data DIR`, as given.
+    #[serde(default)]
+    pub data: Option<String>,
+    /// How long parts of the run took, in milliseconds. Nowhere else in the folder is there any time.
+    #[serde(default)]
+    pub milliseconds: BTreeMap<String, f64>,
 }
 
 /// The folder of one run.

@@ -210,6 +210,9 @@ fn folders_are_numbered_and_hold_the_run() {
         target: "cpu".to_string(),
         threads: 2,
         settings: metadata(&[("batch", "64"), ("epochs", "20")]),
+        sets: vec!["epochs=20".to_string()],
+        data: None,
+        milliseconds: BTreeMap::from([("first step".to_string(), 123.5)]),
     };
     first.write_record(&record).expect("written");
     first.write_sources([("dir/my net.nn", "use parts\n"), ("dir/parts.nn", "const a = 1\n")]).expect("written");

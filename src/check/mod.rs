@@ -17,6 +17,8 @@ mod foreign;
 mod layers;
 mod library;
 mod minimize;
+mod moves;
+mod patterns;
 mod prims;
 mod program;
 mod shapes;

@@ -66,6 +66,8 @@ pub struct FieldUse {
     /// One sample's.
     pub dtype: DType,
     pub shape: Vec<Dim>,
+    /// Number of classes, if it is a label and that is known.
+    pub classes: Option<usize>,
 }
 
 /// The settings of a task, checked.

@@ -404,7 +404,7 @@ impl Checker<'_> {
             }
             let ty = Ty { dtype: field.dtype, axes, tag: None, weak: false };
             let number = fields.len() as u32;
-            fields.push(FieldUse { name: name.name.clone(), dtype: field.dtype, shape });
+            fields.push(FieldUse { name: name.name.clone(), dtype: field.dtype, shape, classes: field.classes });
             if let Some(declared) = &param.ty
                 && let Form::Tensor(form) = form(declared)
             {

@@ -25,6 +25,8 @@ struct Compiled {
     /// Types of the results.
     values: Vec<TensorType<usize>>,
     scopes: Vec<String>,
+    /// Name and floating-point operations of each launch.
+    names: Vec<(String, u64)>,
 }
 
 /// A task on the processor.
@@ -57,6 +59,38 @@ impl CpuEngine {
         })
     }
 
+    /// A plan that needs more than the task's `budget` is an error that names the largest tensors.
+    fn within_budget(&self, plan: &Plan) -> Result<(), Box<Diagnostic>> {
+        let Some((budget, span)) = self.task.settings.budget else { return Ok(()) };
+        let needed = (self.vars.bytes() + plan.arena_bytes) as u64;
+        if needed <= budget {
+            return Ok(());
+        }
+        let size = |bytes: u64| plan::report::size(bytes as usize);
+        let mut fault = Diagnostic::error(
+            codes::BUDGET,
+            span,
+            format!("a step needs {}, more than the budget of {}", size(needed), size(budget)),
+        )
+        .label("the budget")
+        .note(format!(
+            "{} of variables and {} of arena",
+            size(self.vars.bytes() as u64),
+            size(plan.arena_bytes as u64)
+        ));
+        let mut buffers: Vec<&plan::Buffer> = plan.schedule.buffers.iter().collect();
+        buffers.sort_by_key(|b| std::cmp::Reverse(b.bytes()));
+        let mut places = vec![span];
+        for buffer in buffers.iter().take(12) {
+            if places.len() < 4 && !places.contains(&buffer.origin.span) {
+                places.push(buffer.origin.span);
+                let text = format!("{} for {} {:?}", size(buffer.bytes() as u64), buffer.dtype, buffer.shape);
+                fault = fault.also(buffer.origin.span, text);
+            }
+        }
+        Err(Box::new(fault.help("a smaller batch or a narrower net needs less; `nnc plan` lists every tensor")))
+    }
+
     fn compile(&mut self, graph: &Graph<usize>, times: &mut Times) -> Result<(Plan, Executable), Box<Diagnostic>> {
         let plan = plan_graph(graph, &self.layout, self.pool.threads(), times)?;
         let executable = timed(times, "machine code", || Executable::load(&plan, &self.layout, self.pool.clone()))?;
@@ -64,6 +98,54 @@ impl CpuEngine {
             self.arena = Arena::new(plan.arena_bytes);
         }
         Ok((plan, executable))
+    }
+}
+
+impl CpuEngine {
+    /// Runs a step `times` times and gives each launch's name, origin, floating-point operations and nanoseconds a step.
+    pub fn profile(
+        &mut self,
+        entry: Entry,
+        batch: usize,
+        inputs: &StepInputs,
+        times: usize,
+    ) -> Result<Vec<LaunchTime>, Box<Diagnostic>> {
+        self.prepare(entry, batch)?;
+        let (slots, count) = slices(inputs);
+        let Some(compiled) = self.compiled.get_mut(&(entry, batch)) else { return Ok(Vec::new()) };
+        let mut spent = vec![0u64; compiled.executable.launches()];
+        for _ in 0..times {
+            let given = given(inputs, &slots[..count]);
+            compiled.executable.run_profiled(&mut self.vars, &mut self.arena, &given, &mut spent)?;
+        }
+        let list = compiled.names.iter().zip(spent);
+        Ok(list
+            .map(|((name, flops), spent)| LaunchTime {
+                name: name.clone(),
+                flops: *flops,
+                nanoseconds: spent as f64 / times.max(1) as f64,
+            })
+            .collect())
+    }
+}
+
+/// What one launch of a step costs.
+#[derive(Clone, Debug)]
+pub struct LaunchTime {
+    pub name: String,
+    pub flops: u64,
+    pub nanoseconds: f64,
+}
+
+/// What a launch runs, for people.
+fn launch_name(plan: &Plan, launch: &plan::Launch) -> String {
+    match &launch.work {
+        plan::Work::Loops { kernel, .. } => plan.schedule.kernels[*kernel].name.clone(),
+        plan::Work::Matmul { batch, m, n, k, .. } => format!("matmul {batch}x{m}x{n}x{k}"),
+        plan::Work::Conv { pass, shape, .. } => {
+            let s = shape;
+            format!("conv {pass:?} {}x{}x{}x{}->{}", s.batch, s.in_channels, s.size[0], s.size[1], s.out_channels)
+        }
     }
 }
 
@@ -127,6 +209,7 @@ impl Engine for CpuEngine {
             let mut report = EntryReport::default();
             let graph = stages::step_graph(&self.task, entry, batch, &mut report.stages)?;
             let (plan, executable) = self.compile(&graph, &mut report.stages)?;
+            self.within_budget(&plan)?;
             report.flops = stages::flops(&graph);
             report.kernels = plan.schedule.kernels.len();
             report.launches = plan.schedule.launches.len();
@@ -144,7 +227,8 @@ impl Engine for CpuEngine {
             values.sort_by_key(|v| v.0);
             let values = values.into_iter().map(|v| v.1).collect();
             let scopes = graph.scopes.clone();
-            self.compiled.insert((entry, batch), Compiled { executable, report, values, scopes });
+            let names = plan.schedule.launches.iter().map(|l| (launch_name(&plan, l), l.flops)).collect();
+            self.compiled.insert((entry, batch), Compiled { executable, report, values, scopes, names });
         }
         Ok(&self.compiled[&(entry, batch)].report)
     }

@@ -47,16 +47,21 @@ pub fn plan(schedule: Schedule, vars: &VarLayout, sizes: &dyn WorkspaceSizes) ->
     add_workspaces(&mut schedule, sizes);
     let lifetimes = lifetimes(&schedule);
     let sizes: Vec<usize> = schedule.buffers.iter().map(|b| aligned(b.bytes())).collect();
-    let placed: Vec<usize> =
-        (0..sizes.len()).filter(|&i| !matches!(schedule.buffers[i].kind, BufferKind::Var(_))).collect();
+    let placed: Vec<usize> = (0..sizes.len()).filter(|&i| schedule.buffers[i].kind.in_arena()).collect();
     let lower_bound = (0..=schedule.launches.len())
         .map(|t| placed.iter().filter(|&&i| lives(lifetimes[i], t)).map(|&i| sizes[i]).sum())
         .max()
         .unwrap_or(0);
     let (mut offsets, arena_bytes) = pack(&placed, &sizes, &lifetimes, lower_bound);
+    let mut constants = 0;
     for (i, buffer) in schedule.buffers.iter().enumerate() {
-        if let BufferKind::Var(v) = buffer.kind {
-            offsets[i] = vars.offsets.get(v.0 as usize).copied().unwrap_or(0);
+        match buffer.kind {
+            BufferKind::Var(v) => offsets[i] = vars.offsets.get(v.0 as usize).copied().unwrap_or(0),
+            BufferKind::Constant(_) => {
+                offsets[i] = constants;
+                constants += sizes[i];
+            }
+            _ => {}
         }
     }
     Plan { schedule, offsets, lifetimes, arena_bytes, lower_bound }
@@ -82,8 +87,8 @@ fn add_workspaces(schedule: &mut Schedule, sizes: &dyn WorkspaceSizes) {
     }
 }
 
-fn lifetimes(schedule: &Schedule) -> Vec<(usize, usize)> {
-    let end = schedule.launches.len();
+/// First and last launch that use each buffer.
+fn uses(schedule: &Schedule) -> Vec<Option<(usize, usize)>> {
     let mut uses: Vec<Option<(usize, usize)>> = vec![None; schedule.buffers.len()];
     for (t, launch) in schedule.launches.iter().enumerate() {
         for b in launch.work.buffers() {
@@ -91,6 +96,12 @@ fn lifetimes(schedule: &Schedule) -> Vec<(usize, usize)> {
             *slot = Some((slot.map_or(t, |s| s.0), t));
         }
     }
+    uses
+}
+
+fn lifetimes(schedule: &Schedule) -> Vec<(usize, usize)> {
+    let end = schedule.launches.len();
+    let uses = uses(schedule);
     let life = |(b, used): (&Buffer, Option<(usize, usize)>)| match b.kind {
         BufferKind::Temporary | BufferKind::Workspace => used.unwrap_or((0, 0)),
         BufferKind::Value(_) => (used.map_or(0, |u| u.0), end),
@@ -106,20 +117,18 @@ fn reuse_in_place(schedule: &mut Schedule) {
     for (i, kernel) in schedule.kernels.iter().enumerate() {
         shared.insert(key(kernel), i);
     }
+    let mut life = uses(schedule);
     for t in 0..schedule.launches.len() {
         let Work::Loops { kernel, args } = &schedule.launches[t].work else { continue };
         let code = &schedule.kernels[*kernel];
         let temporary = |b: BufferId| schedule.buffers[b.0 as usize].kind == BufferKind::Temporary;
-        let used_at = |b: BufferId, range: std::ops::Range<usize>| {
-            schedule.launches[range].iter().any(|l| l.work.buffers().contains(&b))
-        };
-        let end = schedule.launches.len();
+        let first = |b: BufferId| life[b.0 as usize].map(|l| l.0) == Some(t);
+        let last = |b: BufferId| life[b.0 as usize].map(|l| l.1) == Some(t);
         let pair = args.iter().enumerate().find_map(|(i, &new)| {
-            if code.buffers[i].access != Access::Write || !temporary(new) || used_at(new, 0..t) {
+            if code.buffers[i].access != Access::Write || !temporary(new) || !first(new) {
                 return None;
             }
-            let fits =
-                |&&old: &&BufferId| temporary(old) && !used_at(old, t + 1..end) && can_merge(code, args, new, old);
+            let fits = |&&old: &&BufferId| temporary(old) && last(old) && can_merge(code, args, new, old);
             args.iter().find(fits).map(|&old| (new, old))
         });
         let Some((new, old)) = pair else { continue };
@@ -133,6 +142,10 @@ fn reuse_in_place(schedule: &mut Schedule) {
             });
             schedule.launches[t].work = Work::Loops { kernel, args };
         }
+        if let (Some(old), Some(new)) = (life[old.0 as usize], &mut life[new.0 as usize]) {
+            new.0 = old.0;
+        }
+        life[old.0 as usize] = life[new.0 as usize];
         for launch in &mut schedule.launches[t + 1..] {
             launch.work.map_buffers(&mut |b| {
                 if *b == new {
@@ -148,10 +161,12 @@ fn reuse_in_place(schedule: &mut Schedule) {
 fn drop_unused(schedule: &mut Schedule) {
     let mut kernels = vec![None; schedule.kernels.len()];
     let mut buffers: Vec<bool> = schedule.buffers.iter().map(|b| matches!(b.kind, BufferKind::Value(_))).collect();
-    for launch in &schedule.launches {
+    for launch in &mut schedule.launches {
         launch.work.buffers().iter().for_each(|b| buffers[b.0 as usize] = true);
         if let Work::Loops { kernel, .. } = launch.work {
             kernels[kernel] = Some(0);
+        } else if let Some(epilogue) = launch.work.epilogue_mut() {
+            kernels[epilogue.kernel] = Some(0);
         }
     }
     let mut kept = Vec::new();
@@ -174,6 +189,8 @@ fn drop_unused(schedule: &mut Schedule) {
         launch.work.map_buffers(&mut |b| *b = place[b.0 as usize]);
         if let Work::Loops { kernel, .. } = &mut launch.work {
             *kernel = kernels[*kernel].unwrap_or(0);
+        } else if let Some(epilogue) = launch.work.epilogue_mut() {
+            epilogue.kernel = kernels[epilogue.kernel].unwrap_or(0);
         }
     }
 }
@@ -245,8 +262,7 @@ pub fn verify(plan: &Plan) -> Result<(), String> {
     if plan.offsets.len() != s.buffers.len() || plan.lifetimes.len() != s.buffers.len() {
         return Err("a buffer has no place".to_string());
     }
-    let arena: Vec<usize> =
-        (0..s.buffers.len()).filter(|&i| !matches!(s.buffers[i].kind, BufferKind::Var(_))).collect();
+    let arena: Vec<usize> = (0..s.buffers.len()).filter(|&i| s.buffers[i].kind.in_arena()).collect();
     for (t, launch) in s.launches.iter().enumerate() {
         for b in launch.work.buffers() {
             if !lives(plan.lifetimes[b.0 as usize], t) {

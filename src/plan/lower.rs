@@ -1,10 +1,10 @@
 //! From a graph to a schedule. In: a graph that can run. Out: buffers, deduplicated kernels and launches in an order in
 //! which every value is written before it is read, and no variable is overwritten before its old value was last read.
 
-use super::lower_kernel::lower_kernel;
+use super::lower_kernel::{lower_epilogue, lower_kernel};
 use super::lower_order::{Step, order};
 use super::lower_runtime::lower_runtime;
-use super::{Buffer, BufferId, BufferKind, Launch, Schedule, Work};
+use super::{Buffer, BufferId, BufferKind, ConvPass, EpilogueWork, Launch, Schedule, Work};
 use crate::codegen::loops::{Access, Expr, Index, Kernel, Stmt, tidy};
 use crate::graph::{Graph, NodeId, Origin, OutputKind};
 use crate::ops::{DType, Op, VarId};
@@ -27,8 +27,14 @@ pub fn lower(graph: &Graph<usize>) -> Result<Schedule, LowerError> {
 
 /// The schedule of a fused graph.
 pub fn lower_groups(grouping: &Grouping) -> Result<Schedule, LowerError> {
-    let mut lowering =
-        Lowering { grouping, buffers: Vec::new(), of_node: BTreeMap::new(), steps: Vec::new(), updates: Vec::new() };
+    let mut lowering = Lowering {
+        grouping,
+        buffers: Vec::new(),
+        of_node: BTreeMap::new(),
+        steps: Vec::new(),
+        groups: Vec::new(),
+        updates: Vec::new(),
+    };
     // Updates are written beside the variable first; `overwrite` then puts them in place where that is safe.
     for output in &grouping.graph.outputs {
         let kind = match output.kind {
@@ -40,9 +46,11 @@ pub fn lower_groups(grouping: &Grouping) -> Result<Schedule, LowerError> {
         };
         lowering.add_buffer(output.node, kind);
     }
-    for group in &grouping.groups {
+    for (i, group) in grouping.groups.iter().enumerate() {
         lowering.group(group)?;
+        lowering.groups.resize(lowering.steps.len(), i);
     }
+    lowering.epilogues();
     for (var, node) in std::mem::take(&mut lowering.updates) {
         lowering.overwrite(var, node);
     }
@@ -59,7 +67,8 @@ pub fn lower_groups(grouping: &Grouping) -> Result<Schedule, LowerError> {
 /// Work before it is scheduled: a loop kernel is not yet shared.
 pub(super) enum Pending {
     Loops(Kernel, Vec<BufferId>),
-    Runtime(Work),
+    /// With the kernel of its epilogue, whose number in the work is not known yet.
+    Runtime(Work, Option<Kernel>),
 }
 
 struct Lowering<'a> {
@@ -67,6 +76,8 @@ struct Lowering<'a> {
     buffers: Vec<Buffer>,
     of_node: BTreeMap<NodeId, BufferId>,
     steps: Vec<(Step, Pending, Origin, u64)>,
+    /// The group of each step.
+    groups: Vec<usize>,
     updates: Vec<(VarId, NodeId)>,
 }
 
@@ -117,7 +128,7 @@ impl Lowering<'_> {
         }
         let (pending, flops) = if group.kind == GroupKind::Runtime {
             let (work, flops) = lower_runtime(graph, last, &mut |n| self.buffer(n)).map_err(fail)?;
-            (Pending::Runtime(work), flops)
+            (Pending::Runtime(work, None), flops)
         } else {
             let (kernel, nodes) = lower_kernel(self.grouping, group).map_err(fail)?;
             let args = nodes.iter().map(|&n| self.buffer(n)).collect();
@@ -127,6 +138,58 @@ impl Lowering<'_> {
         let step = Step::of(&pending, last.0);
         self.steps.push((step, pending, origin, flops));
         Ok(())
+    }
+
+    /// Lets products and convolutions finish their tiles by the one kernel that reads their result, if that goes element by
+    /// element and nobody else needs the result.
+    fn epilogues(&mut self) {
+        for product in 0..self.steps.len() {
+            let Pending::Runtime(work, None) = &self.steps[product].1 else { continue };
+            let (c, sizes) = match work {
+                Work::Matmul { dtype: DType::F32, batch, m, n, c, .. } => (*c, [*batch, *m, *n]),
+                Work::Conv { pass: ConvPass::Forward, shape, output, .. } => {
+                    let [height, width] = shape.out_size();
+                    (*output, [shape.batch, shape.out_channels, height * width])
+                }
+                _ => continue,
+            };
+            let mut readers = (0..self.steps.len()).filter(|&i| self.steps[i].0.reads.contains(&c));
+            let (Some(reader), None) = (readers.next(), readers.next()) else { continue };
+            let group = &self.grouping.groups[self.groups[reader]];
+            let updates = |&(_, node): &(VarId, NodeId)| group.roots.iter().any(|r| r.target == node);
+            let temporary = self.buffers[c.0 as usize].kind == BufferKind::Temporary;
+            if !temporary || self.updates.iter().any(updates) || !matches!(self.steps[reader].1, Pending::Loops(..)) {
+                continue;
+            }
+            let Some((kernel, nodes)) = lower_epilogue(self.grouping, group, sizes) else { continue };
+            let mut args: Vec<BufferId> = nodes.iter().map(|&n| self.buffer(n)).collect();
+            let result = args[0];
+            if !can_merge(&kernel, &args, result, c) {
+                continue;
+            }
+            let kernel = merge_args(&kernel, &args, c, result);
+            args.retain(|a| *a != c);
+            let (origin, flops, key) = (self.steps[reader].2, self.steps[reader].3, self.steps[reader].0.key);
+            let step = &mut self.steps[product];
+            if let Pending::Runtime(work, slot) = &mut step.1 {
+                work.map_buffers(&mut |b| {
+                    if *b == c {
+                        *b = result;
+                    }
+                });
+                if let Some(epilogue) = work.epilogue_slot() {
+                    *epilogue = Some(EpilogueWork { kernel: usize::MAX, args });
+                }
+                *slot = Some(kernel);
+            }
+            (step.2, step.3) = (origin, step.3 + flops);
+            step.0 = Step::of(&step.1, key);
+            // The reader is done: nothing is left of it.
+            self.steps[reader].0 = Step { reads: Vec::new(), writes: Vec::new(), after: Vec::new(), key };
+            self.steps[reader].1 = Pending::Loops(Kernel::default(), Vec::new());
+        }
+        let gone = |p: &Pending| matches!(p, Pending::Loops(kernel, _) if kernel.body.is_empty());
+        self.steps.retain(|s| !gone(&s.1));
     }
 
     /// Writes a variable's new value in its place: at once if all other readers of the old value can go before the
@@ -149,7 +212,7 @@ impl Lowering<'_> {
             (0..steps.len()).filter(|&i| steps[i].reads.contains(&old) && !writers.contains(&i)).collect();
         let in_kernel = writers.iter().all(|&w| match &self.steps[w].1 {
             Pending::Loops(kernel, args) => !args.contains(&old) || can_merge(kernel, args, new, old),
-            Pending::Runtime(_) => !self.steps[w].0.reads.contains(&old),
+            Pending::Runtime(..) => !self.steps[w].0.reads.contains(&old),
         });
         let reached = super::lower_order::reachable(&steps, &writers);
         if fits && in_kernel && !writers.is_empty() && !readers.iter().any(|r| reached[*r]) {
@@ -179,17 +242,14 @@ impl Lowering<'_> {
         for i in sequence {
             let Some((_, pending, origin, flops)) = steps[i].take() else { continue };
             let work = match pending {
-                Pending::Runtime(work) => work,
+                Pending::Runtime(mut work, kernel) => {
+                    if let (Some(e), Some(kernel)) = (work.epilogue_mut(), kernel) {
+                        e.kernel = share(&mut shared, &mut schedule.kernels, kernel);
+                    }
+                    work
+                }
                 Pending::Loops(kernel, args) => {
-                    let key = Kernel { name: String::new(), ..kernel.clone() }.to_string();
-                    let kernels = &mut schedule.kernels;
-                    let kernel = *shared.entry(key).or_insert_with(|| {
-                        let taken = kernels.iter().filter(|k: &&Kernel| base_name(&k.name) == kernel.name).count();
-                        let name = if taken == 0 { kernel.name.clone() } else { format!("{}.{taken}", kernel.name) };
-                        kernels.push(Kernel { name, ..kernel });
-                        kernels.len() - 1
-                    });
-                    Work::Loops { kernel, args }
+                    Work::Loops { kernel: share(&mut shared, &mut schedule.kernels, kernel), args }
                 }
             };
             schedule.launches.push(Launch { work, origin, flops });
@@ -210,6 +270,17 @@ impl Lowering<'_> {
         }
         schedule
     }
+}
+
+/// The number of an equal kernel, added if there is none.
+fn share(shared: &mut HashMap<String, usize>, kernels: &mut Vec<Kernel>, kernel: Kernel) -> usize {
+    let key = Kernel { name: String::new(), ..kernel.clone() }.to_string();
+    *shared.entry(key).or_insert_with(|| {
+        let taken = kernels.iter().filter(|k| base_name(&k.name) == kernel.name).count();
+        let name = if taken == 0 { kernel.name.clone() } else { format!("{}.{taken}", kernel.name) };
+        kernels.push(Kernel { name, ..kernel });
+        kernels.len() - 1
+    })
 }
 
 fn base_name(name: &str) -> &str {
@@ -296,7 +367,7 @@ pub(super) fn can_merge(kernel: &Kernel, args: &[BufferId], to: BufferId, from: 
 /// Replaces a buffer by another; a kernel that has both gets one argument for them.
 pub(super) fn replace(pending: &mut Pending, from: BufferId, to: BufferId) {
     match pending {
-        Pending::Runtime(work) => work.map_buffers(&mut |b| {
+        Pending::Runtime(work, _) => work.map_buffers(&mut |b| {
             if *b == from {
                 *b = to;
             }

@@ -289,6 +289,8 @@ impl<'a> Eval<'a> {
             | Op::Literal(_)
             | Op::Concat { .. }
             | Op::ScatterAdd { .. }
+            | Op::Cumulate { .. }
+            | Op::ArgSort { .. }
             | Op::Matmul { .. }
             | Op::Conv { .. }
             | Op::ConvInputGrad { .. }
@@ -365,10 +367,11 @@ impl<'a> Eval<'a> {
         quotient.values.iter_mut().for_each(|t| t.1 /= d);
         quotient.offset = index.offset.div_euclid(d);
         let rest = split(false, index.offset.rem_euclid(d));
-        if let Some((low, high)) = range(&rest, |v| self.builder.extent(v)) {
-            if low >= 0 && high < d {
-                return Ok((quotient, rest));
-            }
+        if let Some((low, high)) = range(&rest, |v| self.builder.extent(v))
+            && low >= 0
+            && high < d
+        {
+            return Ok((quotient, rest));
         }
         for &(var, stride) in &rest.terms {
             let extent = self.builder.extent(var);
@@ -465,10 +468,9 @@ impl<'a> Eval<'a> {
             let (quotient, place) = if k == 1 { (index.clone(), Index::default()) } else { self.divide(index, k)? };
             if let (true, [(var, 1)], true) =
                 (number && self.may_refine, place.terms.as_slice(), place.values.is_empty())
+                && let Some(&(axis @ Axis::Kernel(_), position)) = self.origins.get(var)
             {
-                if let Some(&(axis @ Axis::Kernel(_), position)) = self.origins.get(var) {
-                    return Err(Refine::Unroll(axis, position));
-                }
+                return Err(Refine::Unroll(axis, position));
             }
             outer.push(quotient);
             places.push(place);

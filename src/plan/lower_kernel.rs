@@ -103,6 +103,45 @@ fn lower_loops(mut eval: Eval, group: &Group, name: &str) -> Result<(Kernel, Vec
     Ok((tidy::tidy(eval.builder.finish(name)), nodes))
 }
 
+/// The kernel of a group as an epilogue over tiles of a product with these sizes (batch, rows, columns), and the nodes of
+/// its arguments; none if it does more than one thing an element.
+pub fn lower_epilogue(grouping: &Grouping, group: &Group, sizes: [usize; 3]) -> Option<(Kernel, Vec<NodeId>)> {
+    let [root] = group.roots.as_slice() else { return None };
+    let graph = &grouping.graph;
+    let ty = graph.ty(root.value);
+    if group.kind != GroupKind::Loops || root.part.is_some() || ty.elements() != sizes.iter().product::<usize>() {
+        return None;
+    }
+    let factors = Factors::default();
+    let mut eval = Eval::new(grouping, &factors, vec![root.value]);
+    eval.may_refine = false;
+    let out = eval.builder.buffer(ty.dtype, ty.elements(), Access::Write);
+    // The axes of the result that make up the batch, the rows and the columns.
+    let mut axes = (0..ty.shape.len()).filter(|&i| ty.shape[i] != 1);
+    let mut place = vec![Index::default(); ty.shape.len()];
+    let mut runs = [0; 3];
+    for (run, size) in runs.iter_mut().zip(sizes) {
+        let mut rest = size;
+        while rest > 1 {
+            let axis = axes.next().filter(|&a| rest.is_multiple_of(ty.shape[a]))?;
+            place[axis] = Index::var(eval.open(ty.shape[axis], None).ok()?);
+            rest /= ty.shape[axis];
+            *run += 1;
+        }
+        if *run == 0 {
+            eval.open(1, None).ok()?;
+            *run = 1;
+        }
+    }
+    let value = eval.value(root.value, &place).ok()?;
+    eval.builder.store(out, &Index::linear(&place, &ty.shape), value, &[], false);
+    (0..runs.iter().sum()).for_each(|_| eval.builder.close_for(LoopKind::Serial));
+    let mut nodes = vec![root.value];
+    nodes.extend(eval.reads.iter().map(|r| r.0));
+    let kernel = tidy::finish_epilogue(eval.builder.finish(&name(grouping, group)), runs)?;
+    Some((kernel, nodes))
+}
+
 /// The last operations of a group, for people: `add_max`, `sum`.
 fn name(grouping: &Grouping, group: &Group) -> String {
     let graph = &grouping.graph;
@@ -131,6 +170,8 @@ fn word(op: &Op<usize>) -> Option<&'static str> {
         Op::Pad { .. } => "pad",
         Op::ArgReduce { max: true, .. } => "argmax",
         Op::ArgReduce { max: false, .. } => "argmin",
+        Op::Cumulate { op, .. } => op.name(),
+        Op::ArgSort { .. } => "argsort",
         Op::Take { .. } => "take",
         Op::ScatterAdd { .. } => "scatter",
         Op::Pick { .. } => "pick",

@@ -2,7 +2,7 @@
 //! readers, updates of variables as early as they can, and everything else as in the program.
 
 use super::lower::Pending;
-use super::{BufferId, Work};
+use super::{BufferId, EpilogueWork, Work};
 use crate::codegen::loops::Access;
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ impl Step {
                     }
                 }
             }
-            Pending::Runtime(work) => {
+            Pending::Runtime(work, _) => {
                 reads = work.reads();
                 writes = work.writes();
             }
@@ -125,6 +125,18 @@ impl Work {
         match self {
             Work::Loops { args, .. } => args.clone(),
             _ => [self.writes(), self.reads()].concat(),
+        }
+    }
+
+    pub fn epilogue_mut(&mut self) -> Option<&mut EpilogueWork> {
+        self.epilogue_slot().and_then(Option::as_mut)
+    }
+
+    /// Where a runtime kernel's epilogue is or would be.
+    pub(super) fn epilogue_slot(&mut self) -> Option<&mut Option<EpilogueWork>> {
+        match self {
+            Work::Loops { .. } => None,
+            Work::Matmul { epilogue, .. } | Work::Conv { epilogue, .. } => Some(epilogue),
         }
     }
 

@@ -5,11 +5,12 @@ mod lower;
 mod lower_draw;
 mod lower_eval;
 mod lower_kernel;
+mod lower_lanes;
 mod lower_nests;
 mod lower_order;
 mod lower_runtime;
 pub mod reference;
-mod report;
+pub mod report;
 mod schedule;
 pub mod show;
 

@@ -23,7 +23,7 @@ pub fn run(schedule: &Schedule, memory: &mut [BufferData]) -> Result<(), String>
 /// outside are taken from `memory`, and all that are still alive at the end are put back there.
 pub fn run_plan(plan: &Plan, memory: &mut [BufferData]) -> Result<(), String> {
     let mut arena: Vec<u8> = (0..plan.arena_bytes).map(|i| (i % 251) as u8 | 1).collect();
-    let in_arena: Vec<bool> = plan.schedule.buffers.iter().map(|b| !matches!(b.kind, BufferKind::Var(_))).collect();
+    let in_arena: Vec<bool> = plan.schedule.buffers.iter().map(|b| b.kind.in_arena()).collect();
     let end = plan.schedule.launches.len();
     for (i, data) in memory.iter().enumerate() {
         if in_arena[i] && plan.lifetimes[i].0 == 0 {

@@ -28,6 +28,13 @@ pub enum BufferKind {
     Workspace,
 }
 
+impl BufferKind {
+    /// Variables and constants have regions of their own.
+    pub fn in_arena(&self) -> bool {
+        !matches!(self, BufferKind::Var(_) | BufferKind::Constant(_))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buffer {
     pub kind: BufferKind,
@@ -131,8 +138,8 @@ pub struct Schedule {
 
 /// A schedule with a place for every buffer.
 ///
-/// Variables live in their own region, whose layout is the same for every entry point of a task; everything else lives in
-/// the arena. Offsets are multiples of 64 bytes.
+/// Variables live in their own region, whose layout is the same for every entry point of a task, and constants in another;
+/// everything else lives in the arena. Offsets are multiples of 64 bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     pub schedule: Schedule,

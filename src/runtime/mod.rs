@@ -3,6 +3,7 @@
 
 pub mod arena;
 mod cost;
+pub mod cuda_probe;
 pub mod executable;
 pub mod kernels;
 pub mod launch;

@@ -81,6 +81,7 @@ pub(super) enum Span {
 pub(super) struct Emit<'a, 'f> {
     pub b: FunctionBuilder<'f>,
     pub kernel: &'a Kernel,
+    entry: Entry,
     pub features: Features,
     pub bases: Vec<ir::Value>,
     pub counters: Vec<Option<ir::Value>>,
@@ -117,6 +118,7 @@ pub fn emit(
     let mut e = Emit {
         b: FunctionBuilder::new(func, context),
         kernel,
+        entry,
         features,
         bases: Vec::new(),
         counters: vec![None; kernel.loops as usize],
@@ -295,29 +297,33 @@ impl<'a> Emit<'a, '_> {
         Ok(())
     }
 
-    /// Whole groups of lanes in a loop, then the rest as a group with fewer active lanes. The begin of a part is a multiple
-    /// of [`LANES`], and its end is another or the loop's end.
+    /// Whole groups of lanes in a loop, then the rest: as a group with fewer active lanes where its size is known, else one
+    /// by one. It is known of a whole loop, and of a part of a range entry, whose end is a multiple of [`LANES`] or the
+    /// loop's; tiles end anywhere.
     fn lane_loop(&mut self, var: LoopVar, span: Span, wide: Vec<bool>, body: &'a [Stmt]) -> Result<(), Refusal> {
-        let extent = match span {
-            Span::Whole(n) | Span::Part(_, _, n) => n,
-        };
         self.lanes = Some(Lanes { var, wide, active: LANES });
         let (next, _) = self.repeat(span, LANES, &[], |e, i, _| {
             e.counters[var.0 as usize] = Some(i);
             e.block(body)?;
             Ok(Vec::new())
         })?;
-        let rest = extent % LANES;
-        if rest != 0 {
-            self.set_active(rest);
-            self.counters[var.0 as usize] = Some(next);
-            match span {
-                Span::Whole(_) => self.block(body)?,
-                Span::Part(_, end, _) => {
-                    let more = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
-                    self.when(more, |e| e.block(body))?;
-                }
+        match span {
+            Span::Part(_, end, extent) if self.entry == Entry::Tile => {
+                self.lanes = None;
+                return self.scalar_loop(var, Span::Part(next, end, extent), |e| e.block(body));
             }
+            Span::Whole(extent) if extent % LANES != 0 => {
+                self.set_active(extent % LANES);
+                self.counters[var.0 as usize] = Some(next);
+                self.block(body)?;
+            }
+            Span::Part(_, end, extent) if extent % LANES != 0 => {
+                self.set_active(extent % LANES);
+                self.counters[var.0 as usize] = Some(next);
+                let more = self.b.ins().icmp(IntCC::SignedLessThan, next, end);
+                self.when(more, |e| e.block(body))?;
+            }
+            _ => {}
         }
         self.lanes = None;
         Ok(())

@@ -22,7 +22,7 @@ use crate::diag::{Diagnostic, codes};
 /// `args`: one pointer a buffer; then the iterations of the outermost loop, `begin..end`. If that is a vector loop, both are
 /// multiples of [`LANES`](super::LANES), or the end is the loop's. Other kernels ignore the range.
 pub type RangeFn = unsafe extern "C" fn(*const *mut u8, usize, usize);
-/// `args`, batch, rows from and to, columns from and to; the column range as for [`RangeFn`].
+/// `args`, batch, rows from and to, columns from and to: any ranges inside the loops.
 pub type TileFn = unsafe extern "C" fn(*const *mut u8, usize, usize, usize, usize, usize);
 
 /// Kernels that one thread compiles at least.

@@ -45,7 +45,7 @@ pub struct BufferDecl {
     pub access: Access,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kernel {
     pub name: String,
     /// Distinct buffers never overlap; one that is read and written is one `ReadWrite` argument.

@@ -24,6 +24,43 @@ pub fn finish(mut kernel: Kernel) -> Kernel {
     renumber(kernel)
 }
 
+/// For the nest over the tiles of a product: merges so many loops each into the loops over batch, rows and columns. None if
+/// they do not merge, or an element needs a fold or a run-time index, for which tiles are no good.
+pub fn finish_epilogue(mut kernel: Kernel, runs: [usize; 3]) -> Option<Kernel> {
+    fn collapse(stmt: &mut Stmt, runs: &[usize]) -> bool {
+        let Stmt::For { var, extent, body, kind } = stmt else { return false };
+        for _ in 1..runs[0] {
+            let [Stmt::For { var: inner, extent: n, body: rest, .. }] = body.as_mut_slice() else { return false };
+            if !mergeable(rest, *var, *inner, *n) {
+                return false;
+            }
+            drop_var(rest, *var);
+            (*var, *extent) = (*inner, *extent * *n);
+            *body = std::mem::take(rest);
+        }
+        *kind = if runs.len() == 1 { LoopKind::Vector } else { LoopKind::Serial };
+        runs.len() == 1 || body.last_mut().is_some_and(|s| collapse(s, &runs[1..]))
+    }
+    fn folds(body: &[Stmt]) -> bool {
+        body.iter().any(|s| match s {
+            Stmt::Fold { .. } => true,
+            Stmt::For { body, .. } => folds(body),
+            _ => false,
+        })
+    }
+    drop_unused(&mut kernel);
+    let mut plain = !folds(&kernel.body);
+    visit_indices(&mut kernel.body, &mut |i| plain &= i.values.is_empty());
+    plain &= kernel.body.last_mut().is_some_and(|s| collapse(s, &runs));
+    let Some((Stmt::For { body, .. }, before)) = kernel.body.split_last_mut() else { return None };
+    let mut moved: Vec<Stmt> = before.to_vec();
+    moved.append(body);
+    *body = moved;
+    let last = kernel.body.len() - 1;
+    kernel.body.drain(..last);
+    plain.then(|| renumber(kernel))
+}
+
 /// Calls `f` for every index in a block.
 pub fn visit_indices(body: &mut [Stmt], f: &mut impl FnMut(&mut Index)) {
     for stmt in body {
@@ -109,12 +146,12 @@ fn merge_block(body: &mut [Stmt]) {
         match stmt {
             Stmt::For { var, extent, body, .. } => {
                 merge_block(body);
-                if let [Stmt::For { var: inner, extent: n, body: rest, .. }] = body.as_mut_slice() {
-                    if mergeable(rest, *var, *inner, *n) {
-                        drop_var(rest, *var);
-                        (*var, *extent) = (*inner, *extent * *n);
-                        *body = std::mem::take(rest);
-                    }
+                if let [Stmt::For { var: inner, extent: n, body: rest, .. }] = body.as_mut_slice()
+                    && mergeable(rest, *var, *inner, *n)
+                {
+                    drop_var(rest, *var);
+                    (*var, *extent) = (*inner, *extent * *n);
+                    *body = std::mem::take(rest);
                 }
             }
             Stmt::Fold { op, var, extent, body, yields, .. } => {
@@ -163,10 +200,12 @@ fn choose_kinds(body: &mut [Stmt]) {
             Stmt::For { .. } => {
                 interchange(stmt);
                 innermost(stmt);
-                if let Stmt::For { kind, .. } = stmt {
-                    if *kind == LoopKind::Serial && loops == 1 && total >= WORTH_THREADS {
-                        *kind = LoopKind::Parallel;
-                    }
+                if let Stmt::For { kind, .. } = stmt
+                    && *kind == LoopKind::Serial
+                    && loops == 1
+                    && total >= WORTH_THREADS
+                {
+                    *kind = LoopKind::Parallel;
                 }
             }
             Stmt::Fold { .. } => lanes(std::slice::from_mut(stmt)),

@@ -1,0 +1,56 @@
+//! `nnc check`: the diagnostics of files, and a summary line.
+
+use super::input::{Input, MessageFormat};
+use super::{Exit, Fault, output};
+use nnc::diag::Severity;
+use nnc::driver;
+use std::path::PathBuf;
+
+/// Look for mistakes: names, shapes, types, gradients, settings, data
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  nnc check net.nn\n  nnc check *.nn --message-format short\n  \
+                        nnc check net.nn --data ~/sets --set batch=32")]
+pub struct Args {
+    /// The programs
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    input: Input,
+}
+
+pub fn run(args: &Args) -> Result<Exit, Fault> {
+    let format = args.input.message_format.into();
+    let mut exit = Exit::Ok;
+    for file in &args.files {
+        let checked = match driver::check_file(file, &args.input.options(None)) {
+            Ok(checked) => checked,
+            Err(d) => {
+                exit = Exit::of(d.code);
+                output::diagnostics(&[*d], &Default::default(), format);
+                continue;
+            }
+        };
+        output::diagnostics(&checked.diagnostics, &checked.sources, format);
+        let count = |severity| checked.diagnostics.iter().filter(|d| d.severity == severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        if errors > 0 && exit == Exit::Ok {
+            let first = checked.diagnostics.iter().find(|d| d.severity == Severity::Error);
+            exit = first.map_or(Exit::Errors, |d| Exit::of(d.code));
+        }
+        if args.input.message_format != MessageFormat::Json {
+            output::print(&format!("{}: {}\n", file.display(), outcome(errors, warnings)));
+        }
+    }
+    Ok(exit)
+}
+
+/// `2 errors, 1 warning`, `no mistakes found`
+fn outcome(errors: usize, warnings: usize) -> String {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    match (errors, warnings) {
+        (0, 0) => "no mistakes found".to_string(),
+        (0, w) => count(w, "warning"),
+        (e, 0) => count(e, "error"),
+        (e, w) => format!("{}, {}", count(e, "error"), count(w, "warning")),
+    }
+}

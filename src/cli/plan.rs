@@ -1,0 +1,82 @@
+//! `nnc plan`: the memory of a task's step, by tensor, with the lines that it comes from.
+
+use super::compile::entry;
+use super::input::{self, Input};
+use super::{Exit, Fault, machine, output};
+use nnc::check::{Program, Task};
+use nnc::diag::Diagnostic;
+use nnc::driver;
+use nnc::emit;
+use nnc::engine::{Entry, Target};
+use nnc::plan::report::{Report, report};
+use std::path::PathBuf;
+
+/// Show the memory that a step takes, exactly, before it runs
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  nnc plan net.nn\n  nnc plan net.nn --all --entry eval\n  nnc plan net.nn --set batch=256"
+)]
+pub struct Args {
+    /// The program
+    file: PathBuf,
+    /// The task; the only one that trains if none
+    task: Option<String>,
+    /// The entry: train or eval
+    #[arg(long, value_name = "ENTRY")]
+    entry: Option<String>,
+    /// All tensors, not only the largest
+    #[arg(long)]
+    all: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    /// The threads that a step is cut for
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    #[command(flatten)]
+    pub input: Input,
+}
+
+/// Rows of the table unless all are asked for.
+const SHOWN: usize = 20;
+
+pub fn run(args: &Args) -> Result<Exit, Fault> {
+    let checked = args.input.checked(&args.file, args.task.as_deref())?;
+    let program = &checked.program;
+    let task = input::task(program, args.task.as_deref(), "plan")?;
+    let entry = entry(args.entry.as_deref(), task)?;
+    let at = |d: Box<Diagnostic>| Fault::at(d, &checked.sources);
+    let threads = args.threads.map_or_else(machine::default_threads, usize::from);
+    let batch = task.settings.batch.unwrap_or(0);
+    let plan = emit::plan(program, task, entry, batch, threads).map_err(at)?;
+    let mut found = report(&plan, &checked.sources);
+    name_variables(&mut found, program, task);
+    if args.json {
+        output::print(&format!("{}\n", found.json()));
+        return Ok(Exit::Ok);
+    }
+    let mut out = found.table(if args.all { usize::MAX } else { SHOWN });
+    // What a run takes: the variables, and the arena that its entries share.
+    let mut engine = driver::engine(&checked, &task.name, Target::Cpu, threads).map_err(at)?;
+    let entries: &[Entry] = if task.train.is_some() { &[Entry::Train, Entry::Eval] } else { &[Entry::Eval] };
+    for entry in entries {
+        engine.prepare(*entry, batch).map_err(at)?;
+    }
+    let (vars, arena) = (engine.var_bytes(), engine.arena_bytes());
+    let row =
+        |name: &str, n: usize| vec![name.to_string(), output::bytes(n), format!("{} bytes", output::grouped(n as u64))];
+    let rows = [row("variables", vars), row("arena of all entries", arena), row("total", vars + arena)];
+    out += &output::table(&rows, &[0]);
+    output::print(&out);
+    Ok(Exit::Ok)
+}
+
+/// The report knows variables by number; people know them by path.
+fn name_variables(report: &mut Report, program: &Program, task: &Task) {
+    for row in &mut report.rows {
+        let named = task.vars.iter().find(|v| row.what == format!("variable {}", v.0));
+        if let Some(var) = named {
+            row.what = program.var(*var).path.clone();
+        }
+    }
+}
