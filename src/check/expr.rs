@@ -22,6 +22,10 @@ impl Checker<'_> {
                     .help("if nothing here uses itself, name a part of it"),
             );
         }
+        self.steps += 1;
+        if self.steps >= super::context::MOST_STEPS {
+            return self.too_large(expr.span);
+        }
         self.depth += 1;
         let value = self.eval_one(expr, scope);
         self.depth -= 1;
@@ -542,18 +546,20 @@ impl Checker<'_> {
                 if let Some(var) = state {
                     return self.assign(var, value, value_span);
                 }
-                if scope.instance.is_some_and(|id| self.names_of(id).contains(&name.name))
-                    && scope.local(&name.name).is_none()
-                {
-                    return self.fail(
-                        Diagnostic::error(
-                            codes::DUPLICATE_NAME,
-                            name.span,
-                            format!("`{}` is a name of the layer already", name.name),
-                        )
-                        .label("a local may not hide a member, dim or hyper-parameter")
-                        .help("take another name"),
-                    );
+                let of_layer = scope.instance.is_some_and(|id| self.names_of(id).contains(&name.name));
+                let dim = scope.dims.get(&name.name).map(|b| self.reasons[b.why.0 as usize].span);
+                if (of_layer || dim.is_some()) && scope.local(&name.name).is_none() {
+                    let what = if of_layer { "a name of the layer" } else { "a size" };
+                    let mut fault = Diagnostic::error(
+                        codes::DUPLICATE_NAME,
+                        name.span,
+                        format!("`{}` is {what} already", name.name),
+                    )
+                    .label("a local may not hide a member, dim or hyper-parameter");
+                    if let Some(dim) = dim.filter(|_| !of_layer) {
+                        fault = fault.also(dim, "named here");
+                    }
+                    return self.fail(fault.help("take another name"));
                 }
                 let checked = !self.is_builtin(name.span);
                 let used = scope.local(&name.name).is_some();

@@ -8,6 +8,7 @@
 
 mod calls;
 mod chain;
+mod consequences;
 mod context;
 mod declarations;
 mod explain;
@@ -44,6 +45,17 @@ use std::rc::Rc;
 
 /// Checks a file. The program holds every task that has no fault of its own.
 pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Program, Vec<Diagnostic>) {
+    check_parsed(sources, file, &[], data)
+}
+
+/// Checks a file of which parsing said `syntax`: what may only follow from that is not said.
+pub fn check_parsed(
+    sources: &mut Sources,
+    file: File,
+    syntax: &[Diagnostic],
+    data: &dyn DataFacts,
+) -> (Program, Vec<Diagnostic>) {
+    let places = consequences::places(&file);
     let mut checker = Checker {
         sources,
         library: Library::default(),
@@ -56,13 +68,18 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         instances: Vec::new(),
         vars: Vec::new(),
         var_axes: Vec::new(),
+        optimizer_states: BTreeMap::new(),
         rows: Vec::new(),
         training: None,
         generic: false,
         calls: Vec::new(),
         depth: 0,
+        steps: 0,
         active: Vec::new(),
         broken: BTreeSet::new(),
+        doubtful: BTreeSet::new(),
+        blamed: BTreeSet::new(),
+        subject: None,
         task: 0,
         symbols: 0,
         scope_path: 0,
@@ -77,6 +94,7 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
     };
     let program = checker.run(file);
     let mut found = checker.found;
+    consequences::drop(&mut found, syntax, &places, sources);
     diag::tidy(&mut found);
     (program, found)
 }

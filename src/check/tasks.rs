@@ -10,6 +10,7 @@ use crate::graph::{NodeId, Output, OutputKind};
 use crate::ops::{Clock, DType, Op, VarId};
 use crate::source::Span;
 use crate::syntax::ast::{Expr, ExprKind, Ident, Param, TaskDecl, TaskKind, TaskStmtKind};
+use crate::syntax::walk::{each_expr, each_expr_of};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -49,6 +50,7 @@ impl Checker<'_> {
     pub fn task(&mut self, decl: &TaskDecl, number: usize) -> Option<Task> {
         let name = decl.name.as_ref().map_or(decl.kind.word().to_string(), |n| n.name.clone());
         self.task = number;
+        self.optimizer_states.clear();
         self.generic = false;
         self.training = Some(decl.kind == TaskKind::Train);
         self.sheet = Sheet::default();
@@ -70,9 +72,19 @@ impl Checker<'_> {
         let mut settings = Settings::default();
         let mut data = None;
         let mut state = StepState::default();
+        let names: Vec<Ident> = decl
+            .body
+            .iter()
+            .filter_map(|s| if let TaskStmtKind::Bind { name, .. } = &s.kind { Some(name.clone()) } else { None })
+            .collect();
+        self.no_name_twice(&names);
+        let mentioned = mentioned_in(decl);
         for stmt in &decl.body {
             match &stmt.kind {
                 TaskStmtKind::Bind { name, value } => {
+                    let unused = !mentioned.contains(&name.name) && !self.read_elsewhere.contains(&name.name);
+                    let renamed = if unused { self.meant_setting(name, &names) } else { None };
+                    let name = renamed.as_ref().unwrap_or(name);
                     self.task_binding(name, value, &mut settings, &mut data, &mut state, &mut scope);
                 }
                 TaskStmtKind::Load { .. } => {
@@ -152,9 +164,15 @@ impl Checker<'_> {
             let made = StepGraph { graph, reports };
             if training { train = Some(made) } else { eval = Some(made) }
         }
-        self.unused_bindings(decl, &scope);
+        let missing = |d: &Diagnostic| {
+            let inside = |s: Span| s.file == step.body.span.file && step.body.span.contains(s.start as usize);
+            [codes::MISSING_ARGUMENT, codes::UNKNOWN_NAME].contains(&d.code) && d.span().is_some_and(inside)
+        };
+        if !self.found.iter().any(missing) {
+            self.unused_bindings(decl, &scope);
+        }
         if decl.kind == TaskKind::Train && whole {
-            self.unmoved_parameters(number, &moved);
+            self.unmoved_parameters(number, &moved, &scope);
         }
         let rows = self.rows.split_off(first_row);
         self.task_scopes.insert(name.clone(), scope.locals.iter().map(|l| (l.name.clone(), l.value.clone())).collect());
@@ -425,6 +443,24 @@ impl Checker<'_> {
         }
     }
 
+    /// Reports a binding that nothing uses and whose name is nearly that of a setting; gives the setting.
+    fn meant_setting(&mut self, name: &Ident, names: &[Ident]) -> Option<Ident> {
+        if SETTINGS.contains(&name.name.as_str()) || name.name.is_empty() {
+            return None;
+        }
+        let meant = other_setting(&name.name).or_else(|| suggest::nearest(&name.name, SETTINGS.iter().copied()))?;
+        self.report(
+            Diagnostic::error(codes::UNKNOWN_SETTING, name.span, format!("there is no setting `{}`", name.name))
+                .label("nothing uses this")
+                .help(format!("did you mean `{meant}`?"))
+                .fix(format!("write `{meant}`"), vec![(name.span, meant.to_string())], false),
+        );
+        // If the setting itself is there too, that one holds.
+        let there = names.iter().any(|n| n.name == meant);
+        let as_name = if there { String::from("_") } else { meant.to_string() };
+        Some(Ident { name: as_name, span: name.span })
+    }
+
     fn unused_bindings(&mut self, decl: &TaskDecl, scope: &Scope) {
         let unused: Vec<_> = scope
             .locals
@@ -437,23 +473,13 @@ impl Checker<'_> {
             .map(|l| (l.name.clone(), l.span))
             .collect();
         for (name, span) in unused {
-            let meant = other_setting(&name).or_else(|| suggest::nearest(&name, SETTINGS.iter().copied()));
-            let fault = match meant {
-                Some(meant) => Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("there is no setting `{name}`"))
-                    .label("nothing uses this")
-                    .help(format!("did you mean `{meant}`?"))
-                    .fix(format!("write `{meant}`"), vec![(span, meant.to_string())], false),
-                None => {
-                    Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("`{name}` is neither a setting nor used"))
-                        .label("nothing uses this")
-                        .help(match name.as_str() {
-                            "lr" | "learning_rate" => {
-                                "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`".to_string()
-                            }
-                            _ => "use it in the step, or remove it".to_string(),
-                        })
-                }
-            };
+            let headline = format!("`{name}` is neither a setting nor used");
+            let fault = Diagnostic::error(codes::UNKNOWN_SETTING, span, headline).label("nothing uses this").help(
+                match name.as_str() {
+                    "lr" | "learning_rate" => "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`",
+                    _ => "use it in the step, or remove it",
+                },
+            );
             self.report(fault);
         }
     }
@@ -555,6 +581,23 @@ fn other_setting(name: &str) -> Option<&'static str> {
         "accumulation_steps" | "grad_accum" => Some("accumulate"),
         _ => None,
     }
+}
+
+/// Every name that an expression of the task mentions.
+fn mentioned_in(decl: &TaskDecl) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut see = |e: &Expr| {
+        if let ExprKind::Name(name) = &e.kind {
+            names.insert(name.clone());
+        }
+    };
+    for stmt in &decl.body {
+        if let TaskStmtKind::Bind { value, .. } = &stmt.kind {
+            each_expr(value, &mut see);
+        }
+    }
+    decl.step.iter().for_each(|s| each_expr_of(&s.body, &mut see));
+    names
 }
 
 fn scope_span(scope: &Scope) -> Span {
