@@ -12,6 +12,7 @@ mod op;
 mod pool;
 mod random;
 mod reduce;
+mod scan;
 pub mod scalar;
 mod shape;
 mod table;
@@ -21,5 +22,6 @@ mod window;
 
 pub use def::*;
 pub use op::*;
+pub use scan::Scan;
 pub use table::*;
 pub use types::*;
