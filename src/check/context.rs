@@ -67,6 +67,8 @@ pub struct Sheet {
     pub current: BTreeMap<VarId, NodeId>,
     /// Variables that were assigned.
     pub assigned: BTreeSet<VarId>,
+    /// The key of draws in the body of a scan; elsewhere it is the step's.
+    pub key: Option<NodeId>,
 }
 
 /// A dim's value in a scope.
@@ -197,6 +199,8 @@ pub struct Checker<'a> {
     /// True while a declaration is checked on its own.
     pub generic: bool,
     pub calls: Vec<Call>,
+    /// Scans whose blocks are being evaluated, outermost first.
+    pub scans: Vec<super::scan::ScanState>,
     /// Names being evaluated, against recursion.
     pub active: Vec<String>,
     /// Declarations that had errors of their own: their bodies are not entered again.

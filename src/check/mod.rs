@@ -18,6 +18,7 @@ mod library;
 mod minimize;
 mod prims;
 mod program;
+mod scan;
 mod shapes;
 mod special;
 mod tasks;
@@ -54,6 +55,7 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         training: None,
         generic: false,
         calls: Vec::new(),
+        scans: Vec::new(),
         active: Vec::new(),
         broken: BTreeSet::new(),
         task: 0,

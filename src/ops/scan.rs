@@ -44,6 +44,41 @@ impl<D> Scan<D> {
         })
     }
 
+    /// The operands that a gradient reaches from a result.
+    pub fn reaches(&self, result: usize) -> Vec<bool> {
+        let operands = self.body.nodes.iter().map(|n| if let Op::Parameter(p) = n.op { p as usize + 1 } else { 0 });
+        let mut found = vec![false; operands.max().unwrap_or(0).max(self.carries)];
+        let mut open: Vec<NodeId> = self.output(result).into_iter().collect();
+        if result < self.carries {
+            found[result] = true;
+        }
+        let mut seen = vec![false; self.body.nodes.len()];
+        while let Some(id) = open.pop() {
+            let node = self.body.node(id);
+            if !node.ty.dtype.is_float() || std::mem::replace(&mut seen[id.index()], true) {
+                continue;
+            }
+            match &node.op {
+                Op::Parameter(p) => {
+                    found[*p as usize] = true;
+                    if (*p as usize) < self.carries {
+                        open.extend(self.output(*p as usize));
+                    }
+                }
+                Op::ScanResult { index } => {
+                    let scan = self.body.node(node.inputs[0]);
+                    if let Op::Scan(inner) = &scan.op {
+                        let reached = inner.reaches(*index).into_iter().zip(&scan.inputs);
+                        open.extend(reached.filter(|(r, _)| *r).map(|(_, n)| *n));
+                    }
+                }
+                op if matches!(def_of(op).gradient, GradientRule::None(_)) && !matches!(op, Op::Gradient) => {}
+                _ => open.extend(&node.inputs),
+            }
+        }
+        found
+    }
+
     /// Which results a gradient flows to, given the operands that it flows from.
     pub fn flows(&self, operands: &[bool]) -> Vec<bool> {
         let mut from = operands.to_vec();

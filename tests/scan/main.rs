@@ -2,6 +2,8 @@
 //! target.
 
 mod cases;
+mod language;
+mod programs;
 mod unroll;
 
 use cases::{Case, cases};
