@@ -402,10 +402,12 @@ impl Checker<'_> {
             self.sheet.current.insert(*var, node);
         }
         let mut elements = Vec::new();
-        for ((name, _), operand) in sources.iter().zip(slices) {
+        for ((name, source), operand) in sources.iter().zip(slices) {
             let mut ty = self.ty(*operand).clone();
             ty.axes.remove(0);
-            elements.push((*name, parameter(self, ty, name.span)));
+            // A range may only count.
+            let checked = matches!(source, Source::Tensor { .. }) && !self.is_builtin(name.span);
+            elements.push((*name, checked, parameter(self, ty, name.span)));
         }
         let four = self.written(span, Dim::from(4i64));
         let key = parameter(self, Ty { dtype: DType::I32, axes: vec![four], tag: None, weak: false }, span);
@@ -414,10 +416,10 @@ impl Checker<'_> {
         // Which names of outside the block reads is seen by their marks.
         let marks: Vec<bool> = scope.locals.iter_mut().map(|l| std::mem::replace(&mut l.used, false)).collect();
         let dims = scope.dims.clone();
-        for (name, node) in elements {
+        for (name, checked, node) in elements {
             scope.bind(&name.name, Value::Tensor(node), name.span);
             if let Some(local) = scope.local(&name.name) {
-                local.checked = !self.sources.file(name.span.file).builtin;
+                local.checked = checked;
             }
         }
         for (carry, node) in carries.iter().zip(&given) {
