@@ -80,6 +80,8 @@ pub struct Sheet {
     pub hurt: bool,
     /// Where each path stands among the graph's scopes.
     scope_numbers: BTreeMap<String, u32>,
+    /// The key of draws in the body of a scan; elsewhere it is the step's.
+    pub key: Option<NodeId>,
 }
 
 /// A dim's value in a scope.
@@ -218,6 +220,8 @@ pub struct Checker<'a> {
     pub depth: usize,
     /// Expressions evaluated so far.
     pub steps: usize,
+    /// Scans whose blocks are being evaluated, outermost first.
+    pub scans: Vec<super::scan::ScanState>,
     /// Names being evaluated, against recursion.
     pub active: Vec<String>,
     /// Declarations that had errors of their own: their bodies are not entered again.

@@ -71,7 +71,7 @@ impl Checker<'_> {
             }
             ExprKind::Seq(items) => self.seq(items, scope, expr.span),
             ExprKind::Repeat { variable, over, body } => self.repeat(variable.as_ref(), over, body, scope, expr.span),
-            ExprKind::Scan(_) => self.not_supported(expr.span, "`scan`"),
+            ExprKind::Scan(scan) => self.eval_scan(scan, expr.span, scope),
             ExprKind::Wildcard(_) => self.not_supported(expr.span, "a selection as a value"),
             ExprKind::Grouped { .. } => self.not_supported(expr.span, "settings for groups of parameters"),
             ExprKind::Missing | ExprKind::Error => None,
@@ -532,7 +532,7 @@ impl Checker<'_> {
                     .help("give the value back, and let the step do it"),
                 )
             }
-            StmtKind::Yield(_) => self.not_supported(stmt.span, "`yield`"),
+            StmtKind::Yield(values) => self.yield_values(values, stmt.span, scope),
             StmtKind::Save { .. } => self.not_supported(stmt.span, "`save`"),
             StmtKind::Error => None,
         }
@@ -601,7 +601,7 @@ impl Checker<'_> {
     }
 
     fn in_step(&self) -> bool {
-        self.step.is_some() && self.calls.is_empty()
+        self.step.is_some() && self.calls.is_empty() && self.scans.is_empty()
     }
 
     /// A compile-time whole number.

@@ -345,6 +345,17 @@ impl Checker<'_> {
         let mut open: Vec<NodeId> = from.to_vec();
         while let Some(id) = open.pop() {
             let node = self.sheet.graph.node(id);
+            if let Op::ScanResult { index } = node.op
+                && let Op::Scan(scan) = &self.sheet.graph.node(node.inputs[0]).op
+            {
+                let operands = &self.sheet.graph.node(node.inputs[0]).inputs;
+                for (operand, reached) in operands.iter().zip(scan.reaches(index)) {
+                    if reached && self.ty(*operand).dtype.is_float() && seen.insert(*operand) {
+                        open.push(*operand);
+                    }
+                }
+                continue;
+            }
             let passes = !matches!(ops::def_of(&node.op).gradient, GradientRule::None(_)) || node.op == Op::Gradient;
             if !passes {
                 continue;

@@ -21,6 +21,7 @@ mod moves;
 mod patterns;
 mod prims;
 mod program;
+mod scan;
 mod shapes;
 mod special;
 mod special_docs;
@@ -75,6 +76,7 @@ pub fn check_parsed(
         calls: Vec::new(),
         depth: 0,
         steps: 0,
+        scans: Vec::new(),
         active: Vec::new(),
         broken: BTreeSet::new(),
         doubtful: BTreeSet::new(),

@@ -228,7 +228,10 @@ impl Checker<'_> {
         let site = fnv1a(path.as_bytes()).wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let four = self.written(span, Dim::from(4i64));
         let key_type = Ty { dtype: DType::I32, axes: vec![four], tag: None, weak: false };
-        let key = self.node(Op::Key, Vec::new(), key_type, span);
+        let key = match self.sheet.key {
+            Some(key) => key,
+            None => self.node(Op::Key, Vec::new(), key_type, span),
+        };
         let shape = axes.iter().map(|a| a.size.clone()).collect();
         let ty = Ty { dtype: DType::F32, axes, tag: None, weak: false };
         Some(Value::Tensor(self.node(Op::Uniform { shape, site }, vec![key], ty, span)))

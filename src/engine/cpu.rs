@@ -146,6 +146,7 @@ fn launch_name(plan: &Plan, launch: &plan::Launch) -> String {
             let s = shape;
             format!("conv {pass:?} {}x{}x{}x{}->{}", s.batch, s.in_channels, s.size[0], s.size[1], s.out_channels)
         }
+        plan::Work::Repeat(repeat) => format!("scan of {} steps", repeat.count),
     }
 }
 

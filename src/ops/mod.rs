@@ -14,6 +14,7 @@ mod pool;
 mod random;
 mod reduce;
 pub mod scalar;
+mod scan;
 mod shape;
 mod table;
 pub mod threefry;
@@ -22,5 +23,6 @@ mod window;
 
 pub use def::*;
 pub use op::*;
+pub use scan::Scan;
 pub use table::*;
 pub use types::*;
