@@ -414,6 +414,12 @@ impl Checker<'_> {
             ),
             "layer" => matches!(value, Value::Recipe(_) | Value::Layer(_) | Value::Stage(_)),
             "clock" => matches!(value, Value::Clock),
+            "duration" => {
+                matches!(
+                    value,
+                    Value::Quantity(..) | Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::Tensor(_)
+                )
+            }
             "parameters" => true,
             _ => {
                 return self.fail(
@@ -434,6 +440,7 @@ impl Checker<'_> {
             "fn" => "a function",
             "rate" => "a number or a schedule",
             "layer" => "a layer",
+            "duration" => "a number of steps or epochs",
             _ => "the clock",
         };
         self.wrong_kind(value, wanted, place)
@@ -576,8 +583,7 @@ pub fn has_poison(params: &[Param], scope: &Scope) -> bool {
 fn listed_word(param: &Param, value: &crate::syntax::ast::Expr) -> Option<String> {
     let crate::syntax::ast::ExprKind::Name(word) = &value.kind else { return None };
     let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
-    let listed =
-        |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
+    let listed = |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
     options.iter().any(listed).then(|| word.clone())
 }
 
