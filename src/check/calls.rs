@@ -468,6 +468,12 @@ impl Checker<'_> {
             ),
             "layer" => matches!(value, Value::Recipe(_) | Value::Layer(_) | Value::Stage(_)),
             "clock" => matches!(value, Value::Clock),
+            "duration" => {
+                matches!(
+                    value,
+                    Value::Quantity(..) | Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::Tensor(_)
+                )
+            }
             "parameters" => true,
             _ => return self.not_a_type(kind, kind_span, false),
         };
@@ -482,6 +488,7 @@ impl Checker<'_> {
             "fn" => "a function",
             "rate" => "a number or a schedule",
             "layer" => "a layer",
+            "duration" => "a number of steps or epochs",
             _ => "the clock",
         };
         self.wrong_kind(value, wanted, place)

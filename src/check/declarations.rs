@@ -442,7 +442,7 @@ impl Checker<'_> {
             Form::Kind(kind) => match kind.name.as_str() {
                 _ if param.default.is_some() => Value::None,
                 "int" => Value::Int(Dim::from(self.fresh(&param.name.name)), None),
-                "float" | "rate" => Value::UnknownNumber,
+                "float" | "rate" | "duration" => Value::UnknownNumber,
                 "clock" => Value::Clock,
                 _ => Value::Unknown,
             },

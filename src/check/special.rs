@@ -12,6 +12,7 @@ use crate::source::Span;
 
 /// Every such function, sorted.
 pub const NAMES: &[&str] = &[
+    "along",
     "conv3d",
     "einsum",
     "flip",
@@ -22,25 +23,31 @@ pub const NAMES: &[&str] = &[
     "len",
     "ones",
     "ones_like",
+    "other_axes",
     "pad",
     "pair",
     "product",
     "random",
     "random_int",
     "random_like",
+    "rank",
     "rearrange",
     "repeat_each",
     "rescale",
     "roll",
     "scatter",
     "scatter_add",
+    "single",
     "size",
     "sort",
     "split",
     "stack",
+    "steps_of",
     "take_along",
+    "tensor",
     "tile",
     "top_k",
+    "triple",
     "unfold",
     "where",
     "zeros",
@@ -58,7 +65,7 @@ pub fn params(name: &str) -> &'static [(&'static str, bool)] {
         "split" => &[("x", true), ("parts", true), ("axis", false)],
         "floor_div" => &[("a", true), ("b", true)],
         "grad" => &[("y", true), ("by", true)],
-        "pair" | "product" | "len" => &[("list", true)],
+        "single" | "pair" | "triple" | "product" | "len" => &[("list", true)],
         _ => super::moves::params(name).unwrap_or(&[("x", true)]),
     }
 }
@@ -143,15 +150,17 @@ impl Checker<'_> {
                     (self.number_node(&args[0], DType::F32, span)?, self.number_node(&args[1], DType::F32, span)?);
                 self.gradient(y, x, span)
             }
-            "pair" => match &args[0] {
-                Value::Int(..) | Value::UnknownNumber => Some(Value::List(vec![args[0].clone(), args[0].clone()])),
-                Value::List(items) | Value::Tuple(items) if items.len() == 2 => Some(Value::List(items.clone())),
+            "single" | "pair" | "triple" => match &args[0] {
+                Value::Int(..) | Value::UnknownNumber => Some(Value::List(vec![args[0].clone(); many(name)])),
+                Value::List(items) | Value::Tuple(items) if items.len() == many(name) => {
+                    Some(Value::List(items.clone()))
+                }
                 other => {
                     let text = other.kind();
                     self.fail(
-                        Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a size or a pair of them"))
-                            .label("one or two whole numbers are needed here")
-                            .help("write `3` or `[3, 3]`"),
+                        Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a size or a {name} of them"))
+                            .label("whole numbers are needed here")
+                            .help("write one number, or one for each axis"),
                     )
                 }
             },
@@ -332,6 +341,15 @@ impl Checker<'_> {
                     .help("use `/` and `floor` for other numbers"),
             ),
         }
+    }
+}
+
+/// How many numbers a `pair` has.
+fn many(name: &str) -> usize {
+    match name {
+        "single" => 1,
+        "pair" => 2,
+        _ => 3,
     }
 }
 

@@ -21,6 +21,10 @@ impl Special {
 /// Every one, sorted.
 pub const SPECIALS: &[Special] = &[
     Special {
+        name: "along",
+        doc: "A list of numbers as a tensor that lies along one axis of `x`, so that it stretches over the others.",
+    },
+    Special {
         name: "conv3d",
         doc: "Cross-correlation over the last three axes of `x`, `[batch, channels, depth, height, width]`.",
     },
@@ -37,6 +41,7 @@ pub const SPECIALS: &[Special] = &[
     Special { name: "len", doc: "How many elements a list has." },
     Special { name: "ones", doc: "A tensor of this shape with 1 everywhere." },
     Special { name: "ones_like", doc: "A tensor with the shape and dtype of `x` and 1 everywhere." },
+    Special { name: "other_axes", doc: "The axes of `x` that are not in the list." },
     Special {
         name: "pad",
         doc: "Adds elements before and after each axis: a constant, or a repetition of what is there.",
@@ -46,6 +51,7 @@ pub const SPECIALS: &[Special] = &[
     Special { name: "random", doc: "Numbers drawn evenly from 0..1, keyed by the seed, this place and the step." },
     Special { name: "random_int", doc: "Whole numbers drawn evenly from a range, keyed like `random`." },
     Special { name: "random_like", doc: "`random` with the shape of `x`." },
+    Special { name: "rank", doc: "How many axes `x` has." },
     Special {
         name: "rearrange",
         doc: "Splits, merges and reorders axes by a pattern: `rearrange(x, \"b t (h d) -> b h t d\", h: 8)`.",
@@ -58,16 +64,20 @@ pub const SPECIALS: &[Special] = &[
     },
     Special { name: "scatter", doc: "`x` with the elements at `index` along `axis` replaced." },
     Special { name: "scatter_add", doc: "`x` with the elements at `index` along `axis` added to." },
+    Special { name: "single", doc: "`3` as `[3]`; a list of one stays." },
     Special { name: "size", doc: "How many elements `x` has along `axis`, or in all; known while compiling." },
     Special { name: "sort", doc: "The elements along `axis` in order, and where each came from." },
     Special { name: "split", doc: "A tuple of equal parts along `axis`, the last if none is given." },
     Special { name: "stack", doc: "Tensors of one shape side by side along a new axis." },
+    Special { name: "steps_of", doc: "A length of time (`2 epochs`, `100 steps`) as a number of steps." },
     Special { name: "take_along", doc: "The elements at `index` along `axis`, one for each place of `index`." },
+    Special { name: "tensor", doc: "A list of numbers as a tensor." },
     Special { name: "tile", doc: "The whole of `x` several times along each axis." },
     Special {
         name: "top_k",
         doc: "The largest elements along the last axis, and where they are: `.values`, `.indices`.",
     },
+    Special { name: "triple", doc: "`3` as `[3, 3, 3]`; a list of three stays." },
     Special { name: "unfold", doc: "Every window of `x` along its last axes, side by side." },
     Special { name: "where", doc: "`a` where the condition holds, `b` elsewhere, element by element." },
     Special { name: "zeros", doc: "A tensor of this shape with 0 everywhere." },
