@@ -35,12 +35,12 @@ fn main() {
     let mut times = Vec::new();
     for step in 0..60 {
         let start = Instant::now();
-        engine.run(Entry::Train, batch, &StepInputs { fields: &fields, clock: clock(step), seed: 0 }).expect("a step");
+        engine.run(Entry::Train, batch, &StepInputs { fields: &fields, lengths: &[], clock: clock(step), seed: 0 }).expect("a step");
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);
     println!("step: median {:.3} ms, least {:.3} ms; loss {:.4}", times[times.len() / 2], times[0], engine.scalar(0));
-    let inputs = StepInputs { fields: &fields, clock: clock(60), seed: 0 };
+    let inputs = StepInputs { fields: &fields, lengths: &[], clock: clock(60), seed: 0 };
     let mut launches = engine.profile(Entry::Train, batch, &inputs, 20).expect("a profile");
     launches.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
     for l in launches.iter().take(40) {

@@ -16,19 +16,23 @@ mod foreign;
 mod layers;
 mod library;
 mod minimize;
+mod pipeline;
 mod prims;
 mod program;
+mod save;
 mod shapes;
 mod special;
 mod tasks;
 mod tensors;
 mod values;
+mod vmap;
 
 pub use context::{DataFacts, Facts, FieldFacts};
 pub use library::{FILES as LIBRARY_FILES, Library};
+pub use pipeline::as_tokenizer;
 pub use program::*;
 pub use tasks::SETTINGS;
-pub use values::{DataValue, Given, Value};
+pub use values::{Callable, DataValue, Given, TextValue, TokenizerValue, Value};
 
 use crate::diag::{self, Diagnostic, codes, suggest};
 use crate::source::{Sources, Span};
@@ -63,6 +67,8 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         data,
         draws: BTreeMap::new(),
         frozen: BTreeSet::new(),
+        feed: pipeline::FeedFields::default(),
+        apart: Vec::new(),
         step: None,
         task_scopes: BTreeMap::new(),
     };

@@ -11,6 +11,8 @@ use crate::source::Span;
 
 /// Every such function, sorted.
 pub const NAMES: &[&str] = &[
+    "bpe",
+    "characters",
     "floor_div",
     "full",
     "grad",
@@ -24,7 +26,10 @@ pub const NAMES: &[&str] = &[
     "random_like",
     "size",
     "split",
+    "tokens",
     "where",
+    "wordpiece",
+    "words",
     "zeros",
     "zeros_like",
 ];
@@ -41,6 +46,10 @@ fn params(name: &str) -> &'static [(&'static str, bool)] {
         "floor_div" => &[("a", true), ("b", true)],
         "grad" => &[("y", true), ("by", true)],
         "pair" | "product" | "len" => &[("list", true)],
+        "characters" => &[],
+        "words" => &[("most", true)],
+        "wordpiece" | "bpe" => &[("path", true)],
+        "tokens" => &[("text", true), ("tokenizer", true), ("max", false), ("start", false), ("end", false)],
         _ => &[("x", true)],
     }
 }
@@ -141,6 +150,8 @@ impl Checker<'_> {
                 }
                 Some(Value::int(total))
             }
+            "characters" | "words" | "wordpiece" | "bpe" => self.tokenizer(name, &args, span),
+            "tokens" => self.tokens(args, span),
             "len" => Some(Value::int(self.list(&args[0].clone(), span)?.len() as i64)),
             _ => None,
         }

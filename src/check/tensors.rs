@@ -521,6 +521,9 @@ impl Checker<'_> {
                     return self.not_supported(span, "a slice of a list");
                 };
                 let value = self.eval(at, scope)?;
+                if let Value::Tensor(index) = value {
+                    return self.choose_text(&items, index, span);
+                }
                 let n = self.whole(value, at.span)?;
                 let Some(n) = n.number() else { return Some(Value::Unknown) };
                 let index = if n < 0 { n + items.len() as i64 } else { n };
@@ -654,6 +657,7 @@ impl Checker<'_> {
             Value::Layer(id) => self.member_field(id, name, span),
             Value::Clock => self.clock_field(name, span),
             Value::Data(data) => self.data_field(&data, name),
+            Value::DataField(data, field) => self.field_fact(&data, &field, name),
             Value::Task(task) => self.task_field(&task, name, span),
             Value::Poison | Value::Unknown => Some(base),
             v => self.fail(
