@@ -2,7 +2,7 @@
 
 use super::library::Library;
 use super::program::{LayerRow, Var};
-use super::values::{Axis, DataValue, InstanceId, Ty, Value, Why};
+use super::values::{Axis, DataValue, InstanceId, TextValue, TokenizerValue, Ty, Value, Why};
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::dims::{Dim, Sym};
 use crate::graph::{Graph, NodeId, Origin};
@@ -171,6 +171,16 @@ pub trait DataFacts {
     fn names(&self) -> Vec<String>;
     /// What is known of a source called with these arguments.
     fn facts(&self, data: &DataValue) -> Result<Facts, Box<Diagnostic>>;
+
+    /// The size of the vocabulary of texts of a source; none if nobody knows it.
+    fn vocabulary(
+        &self,
+        _data: &DataValue,
+        _text: &TextValue,
+        _tokenizer: &TokenizerValue,
+    ) -> Result<Option<usize>, Box<Diagnostic>> {
+        Ok(None)
+    }
 }
 
 /// What is known of a data set.
@@ -179,6 +189,10 @@ pub struct Facts {
     pub fields: Vec<FieldFacts>,
     /// Samples for training.
     pub count: Option<usize>,
+    /// Names of text fields.
+    pub texts: Vec<String>,
+    /// Fields that the source itself cuts from a text: name, and the number of tokens if it is known.
+    pub vocabularies: Vec<(String, Option<usize>)>,
     /// Why sizes are missing, if they are.
     pub warning: Option<Box<Diagnostic>>,
 }
@@ -241,6 +255,10 @@ pub struct Checker<'a> {
     pub draws: BTreeMap<String, u64>,
     /// Variables that the step at hand may not move.
     pub frozen: BTreeSet<VarId>,
+    /// The fields that the task at hand is fed with.
+    pub feed: super::pipeline::FeedFields,
+    /// The fields of the sample last evaluated apart from any task.
+    pub apart: Vec<super::program::FieldUse>,
     /// The step being evaluated, if one is.
     pub step: Option<super::tasks::StepState>,
     /// Names behind a dot anywhere in the file: `net` of `train.net`.

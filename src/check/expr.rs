@@ -395,12 +395,11 @@ impl Checker<'_> {
                 self.active.pop();
                 match value? {
                     Value::Data(source) => {
-                        if let Some(body) = &decl.body
-                            && !body.stmts.is_empty()
-                        {
-                            return self.not_supported(body.span, "a pipeline of transformations");
+                        let mut data = DataValue::clone(&source);
+                        if decl.body.as_ref().is_some_and(|b| !b.stmts.is_empty()) {
+                            data.bodies.push(decl.clone());
                         }
-                        Some(Value::Data(source))
+                        Some(Value::Data(Rc::new(data)))
                     }
                     v if v.is_silent() => Some(Value::Poison),
                     v => self.fail(
@@ -533,7 +532,7 @@ impl Checker<'_> {
                 )
             }
             StmtKind::Yield(values) => self.yield_values(values, stmt.span, scope),
-            StmtKind::Save { .. } => self.not_supported(stmt.span, "`save`"),
+            StmtKind::Save { value, to } => self.save(value, to, stmt.span, scope),
             StmtKind::Error => None,
         }
     }

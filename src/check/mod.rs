@@ -19,8 +19,10 @@ mod library;
 mod minimize;
 mod moves;
 mod patterns;
+mod pipeline;
 mod prims;
 mod program;
+mod save;
 mod scan;
 mod shapes;
 mod special;
@@ -28,13 +30,15 @@ mod special_docs;
 mod tasks;
 mod tensors;
 mod values;
+mod vmap;
 
 pub use context::{DataFacts, Facts, FieldFacts};
 pub use library::{FILES as LIBRARY_FILES, Library};
+pub use pipeline::as_tokenizer;
 pub use program::*;
 pub use special_docs::{SPECIALS, Special};
 pub use tasks::SETTINGS;
-pub use values::{DataValue, Given, Value};
+pub use values::{Callable, DataValue, Given, TextValue, TokenizerValue, Value};
 
 use crate::diag::{self, Diagnostic, codes, suggest};
 use crate::source::{Sources, Span};
@@ -89,6 +93,8 @@ pub fn check_parsed(
         data,
         draws: BTreeMap::new(),
         frozen: BTreeSet::new(),
+        feed: pipeline::FeedFields::default(),
+        apart: Vec::new(),
         step: None,
         meant: BTreeSet::new(),
         read_elsewhere: BTreeSet::new(),

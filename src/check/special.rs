@@ -13,6 +13,8 @@ use crate::source::Span;
 /// Every such function, sorted.
 pub const NAMES: &[&str] = &[
     "along",
+    "bpe",
+    "characters",
     "conv3d",
     "einsum",
     "flip",
@@ -46,10 +48,13 @@ pub const NAMES: &[&str] = &[
     "take_along",
     "tensor",
     "tile",
+    "tokens",
     "top_k",
     "triple",
     "unfold",
     "where",
+    "wordpiece",
+    "words",
     "zeros",
     "zeros_like",
 ];
@@ -66,6 +71,10 @@ pub fn params(name: &str) -> &'static [(&'static str, bool)] {
         "floor_div" => &[("a", true), ("b", true)],
         "grad" => &[("y", true), ("by", true)],
         "single" | "pair" | "triple" | "product" | "len" => &[("list", true)],
+        "characters" => &[],
+        "words" => &[("most", true)],
+        "wordpiece" | "bpe" => &[("path", true)],
+        "tokens" => &[("text", true), ("tokenizer", true), ("max", false), ("start", false), ("end", false)],
         _ => super::moves::params(name).unwrap_or(&[("x", true)]),
     }
 }
@@ -174,6 +183,8 @@ impl Checker<'_> {
                 }
                 Some(Value::int(total))
             }
+            "characters" | "words" | "wordpiece" | "bpe" => self.tokenizer(name, &args, span),
+            "tokens" => self.tokens(args, span),
             "len" => Some(Value::int(self.list(&args[0].clone(), span)?.len() as i64)),
             _ => self.call_move(name, &args, span),
         }

@@ -24,6 +24,8 @@ pub const SPECIALS: &[Special] = &[
         name: "along",
         doc: "A list of numbers as a tensor that lies along one axis of `x`, so that it stretches over the others.",
     },
+    Special { name: "bpe", doc: "A tokenizer of byte pairs, from the files of a published vocabulary." },
+    Special { name: "characters", doc: "A tokenizer whose tokens are the characters of the training part." },
     Special {
         name: "conv3d",
         doc: "Cross-correlation over the last three axes of `x`, `[batch, channels, depth, height, width]`.",
@@ -74,12 +76,18 @@ pub const SPECIALS: &[Special] = &[
     Special { name: "tensor", doc: "A list of numbers as a tensor." },
     Special { name: "tile", doc: "The whole of `x` several times along each axis." },
     Special {
+        name: "tokens",
+        doc: "The numbers of a text's tokens: cut to `max`, with a start and an end mark if asked for.",
+    },
+    Special {
         name: "top_k",
         doc: "The largest elements along the last axis, and where they are: `.values`, `.indices`.",
     },
     Special { name: "triple", doc: "`3` as `[3, 3, 3]`; a list of three stays." },
     Special { name: "unfold", doc: "Every window of `x` along its last axes, side by side." },
     Special { name: "where", doc: "`a` where the condition holds, `b` elsewhere, element by element." },
+    Special { name: "wordpiece", doc: "A tokenizer of word pieces, from the file of a published vocabulary." },
+    Special { name: "words", doc: "A tokenizer whose tokens are the most frequent words of the training part." },
     Special { name: "zeros", doc: "A tensor of this shape with 0 everywhere." },
     Special { name: "zeros_like", doc: "A tensor with the shape and dtype of `x` and 0 everywhere." },
 ];

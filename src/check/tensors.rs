@@ -551,6 +551,9 @@ impl Checker<'_> {
                     return self.not_supported(span, "a slice of a list");
                 };
                 let value = self.eval(at, scope)?;
+                if let Value::Tensor(index) = value {
+                    return self.choose_text(&items, index, span);
+                }
                 let n = self.whole(value, at.span)?;
                 let Some(n) = n.number() else { return Some(Value::Unknown) };
                 let index = if n < 0 { n + items.len() as i64 } else { n };
@@ -694,6 +697,7 @@ impl Checker<'_> {
                 parts.iter().find(|(n, _)| *n == name.name).map(|(_, v)| v.clone())
             }
             Value::Data(data) => self.data_field(&data, name),
+            Value::DataField(data, field) => self.field_fact(&data, &field, name),
             Value::Task(task) => self.task_field(&task, name, span),
             Value::Poison | Value::Unknown => Some(base),
             v => self.fail(

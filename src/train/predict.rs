@@ -49,7 +49,7 @@ pub fn predict(
         }
         let samples = feed.load(seed, 0, position);
         let batch = feed.engine_batch(samples);
-        let inputs = StepInputs { fields: feed.fields(), clock: ClockValues::default(), seed };
+        let inputs = StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock: ClockValues::default(), seed };
         engine.run(Entry::Eval, batch, &inputs)?;
         let values: Vec<(&str, VarTensor)> =
             wanted.iter().map(|i| (reports[*i].name.as_str(), engine.value(*i))).collect();
