@@ -12,6 +12,7 @@ mod feed;
 mod not_finite;
 mod predict;
 mod progress;
+mod saves;
 mod session;
 mod state;
 #[cfg(test)]
