@@ -20,7 +20,7 @@ pub fn timed<T>(times: &mut Times, name: &'static str, stage: impl FnOnce() -> T
     result
 }
 
-/// An entry's graph with numbers for sizes, before differentiation.
+/// An entry's graph with numbers for sizes and in the task's precision, before differentiation.
 pub fn built_graph(task: &Task, entry: Entry, batch: usize) -> Result<Graph<usize>, Box<Diagnostic>> {
     let step = match (entry, &task.train) {
         (Entry::Train, Some(train)) => train,
@@ -32,7 +32,8 @@ pub fn built_graph(task: &Task, entry: Entry, batch: usize) -> Result<Graph<usiz
         }
         (Entry::Eval, _) => &task.eval,
     };
-    build::build(&step.graph, &Sizes::of(task, batch))
+    let graph = build::build(&step.graph, &Sizes::of(task, batch))?;
+    Ok(opt::precision::with_precision(graph, task.settings.precision.unwrap_or(ops::DType::F32)))
 }
 
 /// Expands gradients.

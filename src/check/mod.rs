@@ -18,6 +18,7 @@ mod library;
 mod minimize;
 mod moves;
 mod patterns;
+mod precision;
 mod prims;
 mod program;
 mod shapes;
@@ -28,6 +29,7 @@ mod values;
 
 pub use context::{DataFacts, Facts, FieldFacts};
 pub use library::{FILES as LIBRARY_FILES, Library};
+pub use precision::PRECISIONS;
 pub use program::*;
 pub use tasks::SETTINGS;
 pub use values::{DataValue, Given, Value};
