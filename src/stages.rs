@@ -20,7 +20,7 @@ pub fn timed<T>(times: &mut Times, name: &'static str, stage: impl FnOnce() -> T
     result
 }
 
-/// An entry's graph with numbers for sizes, before differentiation.
+/// An entry's graph with numbers for sizes and in the task's precision, before differentiation.
 pub fn built_graph(task: &Task, entry: Entry, batch: usize) -> Result<Graph<usize>, Box<Diagnostic>> {
     built_graph_of(task, entry, batch, &[])
 }
@@ -36,7 +36,8 @@ fn built_graph_of(task: &Task, entry: Entry, batch: usize, lengths: &[usize]) ->
         }
         (Entry::Eval, _) => &task.eval,
     };
-    build::build(&step.graph, &Sizes::with(task, batch, lengths))
+    let graph = build::build(&step.graph, &Sizes::with(task, batch, lengths))?;
+    Ok(opt::precision::with_precision(graph, task.settings.precision.unwrap_or(ops::DType::F32)))
 }
 
 /// Expands gradients.

@@ -295,6 +295,12 @@ impl Checker<'_> {
         };
         let node = match value {
             Value::Tensor(node) => {
+                let mut node = node;
+                // Initialisers give f32, whatever float is declared.
+                if self.ty(node).dtype.is_float() && dtype.is_float() && self.ty(node).dtype != dtype {
+                    let ty = Ty { dtype, tag: None, weak: false, ..self.ty(node).clone() };
+                    node = self.node(crate::ops::Op::Cast, vec![node], ty, at);
+                }
                 let is = self.ty(node).plain();
                 if is.dtype == dtype && is.shape == ty.plain().shape {
                     node

@@ -106,6 +106,8 @@ pub struct Settings {
     pub validate_every: Option<Every>,
     /// Bytes.
     pub budget: Option<(u64, Span)>,
+    /// What it computes in, if not as declared.
+    pub precision: Option<DType>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

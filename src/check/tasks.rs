@@ -224,6 +224,10 @@ impl Checker<'_> {
         state: &mut StepState,
         scope: &mut Scope,
     ) {
+        if name.name == "precision" {
+            settings.precision = self.precision(value, scope);
+            return;
+        }
         let is_setting = SETTINGS.contains(&name.name.as_str());
         let result = if is_setting && matches!(name.name.as_str(), "optimizer") {
             self.eval(value, scope)

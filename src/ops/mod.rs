@@ -4,6 +4,7 @@
 mod conv;
 mod def;
 mod elementwise;
+pub mod half;
 mod index;
 mod leaf;
 mod matmul;

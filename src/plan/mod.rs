@@ -14,6 +14,7 @@ pub mod reference;
 pub mod report;
 mod schedule;
 pub mod show;
+mod widen;
 
 pub use arena::{ALIGN, NoWorkspace, WorkspaceSizes, plan, var_layout, verify};
 pub use lower::{LowerError, lower, lower_groups};
