@@ -49,6 +49,7 @@ pub fn differentiated(graph: Graph<usize>) -> Result<Graph<usize>, Box<Diagnosti
 /// An entry's graph as it runs: differentiated and simplified.
 pub fn step_graph(task: &Task, entry: Entry, batch: usize, times: &mut Times) -> Result<Graph<usize>, Box<Diagnostic>> {
     let graph = timed(times, "build", || built_graph(task, entry, batch))?;
+    let graph = timed(times, "hoist", || opt::hoist(graph));
     let graph = timed(times, "differentiate", || differentiated(graph))?;
     Ok(timed(times, "simplify", || opt::optimise(graph)))
 }
