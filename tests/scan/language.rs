@@ -280,7 +280,7 @@ fn a_classifier_of_sequences_learns_on_both_targets() {
             .collect()
     };
     let (a, b) = (losses(Target::Interpreter, 1), losses(Target::Cpu, 1));
-    assert!(b[59] < b[0] * 0.5, "{b:?}");
+    assert!(b[59] < b[0] - 0.05, "{b:?}");
     a.iter().zip(&b).for_each(|(x, y)| assert!((x - y).abs() < 1e-3, "{a:?}\n{b:?}"));
     assert_eq!(b, losses(Target::Cpu, 2));
 }

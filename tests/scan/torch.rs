@@ -8,14 +8,14 @@ use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 
 const CELLS: &str = "
-fn rnn(x: f32[AXES], h0: f32[B, H], w: f32[G, D], u: f32[G, H], b: f32[G], d: f32[G], direction: int) -> f32[OUT] {
+fn rnn(x: f32[AXES], h0: f32[B, H], w: f32[H, D], u: f32[H, H], b: f32[H], d: f32[H], direction: int) -> f32[OUT] {
   scan x_t in x along T by direction with h = h0 {
     h = NONLINEARITY(linear(x_t, w, b) + linear(h, u, d))
     yield h
   }
 }
 
-fn gru(x: f32[AXES], h0: f32[B, H], w: f32[G, D], u: f32[G, H], b: f32[G], d: f32[G], direction: int) -> f32[OUT] {
+fn gru(x: f32[AXES], h0: f32[B, H], w: f32[3 * H, D], u: f32[3 * H, H], b: f32[3 * H], d: f32[3 * H], direction: int) -> f32[OUT] {
   scan x_t in x along T by direction with h = h0 {
     (r, z, n)    = split(linear(x_t, w, b), 3, axis: -1)
     (hr, hz, hn) = split(linear(h, u, d), 3, axis: -1)
@@ -26,7 +26,7 @@ fn gru(x: f32[AXES], h0: f32[B, H], w: f32[G, D], u: f32[G, H], b: f32[G], d: f3
   }
 }
 
-fn lstm(x: f32[AXES], h0: f32[B, H], c0: f32[B, H], w: f32[G, D], u: f32[G, H], b: f32[G], d: f32[G], direction: int) -> (f32[OUT], f32[OUT]) {
+fn lstm(x: f32[AXES], h0: f32[B, H], c0: f32[B, H], w: f32[4 * H, D], u: f32[4 * H, H], b: f32[4 * H], d: f32[4 * H], direction: int) -> (f32[OUT], f32[OUT]) {
   scan x_t in x along T by direction with h = h0, c = c0 {
     (i, f, g, o) = split(linear(x_t, w, b) + linear(h, u, d), 4, axis: -1)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
