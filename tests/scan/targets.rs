@@ -105,9 +105,6 @@ fn products_leave_the_scan() {
 fn the_processor_agrees_with_the_interpreter() {
     for (what, graph, inputs) in graphs() {
         let plan = planned(&what, &graph);
-        if what == "nested, gradients" {
-            eprintln!("{}\n{}\n{}", print(&graph), plan::show::plan(&plan), plan::show::kernels(&plan.schedule));
-        }
         let one = machine(&plan, &graph, &inputs, 1);
         assert_close(&what, &tensors(&graph, &one), &run(&graph, &inputs), 2e-5);
         assert_eq!(one, machine(&plan, &graph, &inputs, 2), "{what}: threads change the result");
