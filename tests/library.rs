@@ -170,3 +170,34 @@ fn durations_are_steps_or_epochs() {
     assert_eq!(results("f32(ramp(clock, until: 12 steps))"), [[0.25]]);
     assert_eq!(results("f32(step_decay(clock, 1, every: 1 epochs, factor: 0.5))"), [[0.5]]);
 }
+
+#[test]
+fn layers_take_the_sizes_that_arrive() {
+    let text = "model Net {
+  a = ResNet18(classes: 3)
+  b = MobileCnn(classes: 3, width: 8)
+  c = seq { Conv3d(2, kernel: 3, padding: same); BatchNorm3d(); relu }
+  d = TransformerDecoderLayer(2, hidden: 8)
+  e = ConvTranspose2d(4, kernel: 2, stride: 2)
+  f = seq { GroupNorm(2); PRelu(4); InstanceNorm2d(); AdaptiveAvgPool2d(2) }
+  g = AdditiveAttention(5)
+  forward() {
+    picture = normal([2, 3, 32, 32])
+    words   = normal([2, 5, 6])
+    (mixed, weights) = g(normal([2, 3]), words)
+    (a(picture) + b(picture), c(normal([1, 2, 4, 4, 4])), d(words, words), picture |> e |> f, mixed, weights)
+  }
+}
+predict {
+  net = Net()
+  step() { net() }
+}";
+    let checked = check(text);
+    assert!(checked.diagnostics.is_empty(), "{:?}", faults(&checked));
+    let shapes: Vec<String> = {
+        let graph = &checked.program.tasks[0].eval.graph;
+        graph.outputs.iter().map(|o| graph.ty(o.node).to_string()).collect()
+    };
+    let wanted = ["f32[2, 3]", "f32[1, 2, 4, 4, 4]", "f32[2, 5, 6]", "f32[2, 4, 2, 2]", "f32[2, 6]", "f32[2, 5]"];
+    assert_eq!(shapes, wanted);
+}
