@@ -344,8 +344,8 @@ impl Checker<'_> {
             return self.fail(Diagnostic::error(codes::BAD_AXIS, span, headline));
         }
         let mut x = x;
-        for axis in 0..rank {
-            let (low, high) = (sides[0][axis].clone(), sides[1][axis].clone());
+        let pairs: Vec<(Dim, Dim)> = sides[0].iter().cloned().zip(sides[1].iter().cloned()).collect();
+        for (axis, (low, high)) in pairs.into_iter().enumerate() {
             if low.number() == Some(0) && high.number() == Some(0) {
                 continue;
             }

@@ -13,6 +13,8 @@ use crate::source::Span;
 /// Every such function, sorted.
 pub const NAMES: &[&str] = &[
     "along",
+    "bpe",
+    "characters",
     "conv3d",
     "einsum",
     "flip",
@@ -46,16 +48,19 @@ pub const NAMES: &[&str] = &[
     "take_along",
     "tensor",
     "tile",
+    "tokens",
     "top_k",
     "triple",
     "unfold",
     "where",
+    "wordpiece",
+    "words",
     "zeros",
     "zeros_like",
 ];
 
 /// Parameters (name, required) of each.
-fn params(name: &str) -> &'static [(&'static str, bool)] {
+pub fn params(name: &str) -> &'static [(&'static str, bool)] {
     match name {
         "where" => &[("condition", true), ("a", true), ("b", true)],
         "zeros" | "ones" | "random" => &[("shape", true)],
@@ -66,6 +71,10 @@ fn params(name: &str) -> &'static [(&'static str, bool)] {
         "floor_div" => &[("a", true), ("b", true)],
         "grad" => &[("y", true), ("by", true)],
         "single" | "pair" | "triple" | "product" | "len" => &[("list", true)],
+        "characters" => &[],
+        "words" => &[("most", true)],
+        "wordpiece" | "bpe" => &[("path", true)],
+        "tokens" => &[("text", true), ("tokenizer", true), ("max", false), ("start", false), ("end", false)],
         _ => super::moves::params(name).unwrap_or(&[("x", true)]),
     }
 }
@@ -86,7 +95,7 @@ impl Checker<'_> {
         let specs = params(name);
         let names: Vec<&str> = specs.iter().map(|p| p.0).collect();
         let required: Vec<bool> = specs.iter().map(|p| p.1).collect();
-        let placed = self.place(name, &names, &required, &names.join(", "), given, span)?;
+        let placed = self.place(name, &names, &required, &names.join(", "), given, span);
         let mut args = Vec::new();
         for one in placed {
             let value = one.map_or(Value::None, |g| g.value);
@@ -165,6 +174,7 @@ impl Checker<'_> {
                     let text = other.kind();
                     self.fail(
                         Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a size or a {name} of them"))
+                            .label("whole numbers are needed here")
                             .help("write one number, or one for each axis"),
                     )
                 }
@@ -179,6 +189,8 @@ impl Checker<'_> {
                 }
                 Some(Value::int(total))
             }
+            "characters" | "words" | "wordpiece" | "bpe" => self.tokenizer(name, &args, span),
+            "tokens" => self.tokens(args, span),
             "len" => Some(Value::int(self.list(&args[0].clone(), span)?.len() as i64)),
             _ => self.call_move(name, &args, span),
         }
@@ -196,7 +208,11 @@ impl Checker<'_> {
             Value::List(items) | Value::Tuple(items) => Some(items.clone()),
             other => {
                 let text = other.kind();
-                self.fail(Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list")))
+                self.fail(
+                    Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list"))
+                        .label("a list is needed here")
+                        .help("write it in brackets, for instance `[2, 3]`"),
+                )
             }
         }
     }
@@ -238,7 +254,10 @@ impl Checker<'_> {
         let site = fnv1a(path.as_bytes()).wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let four = self.written(span, Dim::from(4i64));
         let key_type = Ty { dtype: DType::I32, axes: vec![four], tag: None, weak: false };
-        let key = self.node(Op::Key, Vec::new(), key_type, span);
+        let key = match self.sheet.key {
+            Some(key) => key,
+            None => self.node(Op::Key, Vec::new(), key_type, span),
+        };
         let shape = axes.iter().map(|a| a.size.clone()).collect();
         let ty = Ty { dtype: DType::F32, axes, tag: None, weak: false };
         Some(Value::Tensor(self.node(Op::Uniform { shape, site }, vec![key], ty, span)))
@@ -258,7 +277,11 @@ impl Checker<'_> {
             if axis < 0 || axis >= rank as i64 {
                 return self.fail(
                     Diagnostic::error(codes::BAD_AXIS, span, format!("there is no axis {n}"))
-                        .label(format!("the tensor has {rank} axes")),
+                        .label(match rank {
+                            1 => "the tensor has 1 axis".to_string(),
+                            n => format!("the tensor has {n} axes"),
+                        })
+                        .help("axes count from 0; -1 is the last"),
                 );
             }
             axes.push(axis as usize);
@@ -287,7 +310,8 @@ impl Checker<'_> {
             let size = ty.axes[axis].size.clone();
             return self.fail(
                 Diagnostic::error(codes::BAD_SIZE, span, format!("{size} cannot be split into {count} equal parts"))
-                    .label(format!("this is {ty}")),
+                    .label(format!("this is {ty}"))
+                    .help("take another number of parts, or another axis"),
             );
         };
         let mut pieces = Vec::new();
@@ -331,7 +355,11 @@ impl Checker<'_> {
             (Value::Tensor(_), _) | (_, Value::Tensor(_)) => {
                 self.elementwise(Kind::Binary(crate::ops::Binary::Div), args, span, "floor_div")
             }
-            _ => self.fail(Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")),
+            _ => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")
+                    .label("one of these is not, or the divisor is 0")
+                    .help("use `/` and `floor` for other numbers"),
+            ),
         }
     }
 }
