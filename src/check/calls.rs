@@ -434,6 +434,7 @@ impl Checker<'_> {
                 ("none", Value::None) | ("int", Value::Int(..)) | ("bool", Value::Bool(_)) => true,
                 ("fn", Value::Stage(_) | Value::Layer(_)) | ("string", Value::Str(_)) => true,
                 ("float", Value::Float(_) | Value::Int(..)) | (_, Value::UnknownNumber) => true,
+                ("duration", Value::Quantity(..) | Value::Int(..) | Value::Float(_)) => true,
                 (word, Value::Str(s)) => word == s,
                 _ => false,
             };

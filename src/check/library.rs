@@ -25,6 +25,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("schedules", include_str!("../../models/std/schedules.nn")),
     ("shapes", include_str!("../../models/std/shapes.nn")),
     ("transformer", include_str!("../../models/std/transformer.nn")),
+    ("vision", include_str!("../../models/std/vision.nn")),
 ];
 
 /// Where each item of the library stands: an item begins at column 0 with its word and ends before the next one's
