@@ -599,7 +599,10 @@ impl Checker<'_> {
                     return self.unknown_dim(&name, declared.span);
                 }
                 if ty.weak || ty.tag != form.tag {
-                    (ty.weak, ty.dtype, ty.tag) = (false, form.dtype, form.tag);
+                    if ty.weak {
+                        ty.dtype = form.dtype;
+                    }
+                    (ty.weak, ty.tag) = (false, form.tag);
                     return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, span)));
                 }
                 Some(Value::Tensor(node))
@@ -635,8 +638,7 @@ pub fn has_poison(params: &[Param], scope: &Scope) -> bool {
 fn listed_word(param: &Param, value: &crate::syntax::ast::Expr) -> Option<String> {
     let crate::syntax::ast::ExprKind::Name(word) = &value.kind else { return None };
     let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
-    let listed =
-        |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
+    let listed = |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
     options.iter().any(listed).then(|| word.clone())
 }
 

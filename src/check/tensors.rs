@@ -358,10 +358,11 @@ impl Checker<'_> {
                 Some(Value::Tensor(self.node(Op::Unary(Unary::Neg), vec![node], ty, span)))
             }
             v if v.is_silent() => Some(v),
-            v => self
-                .fail(Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
-                .label("not a number")
-                .help("only numbers and tensors can be negated")),
+            v => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
+                    .label("not a number")
+                    .help("only numbers and tensors can be negated"),
+            ),
         }
     }
 
@@ -428,7 +429,10 @@ impl Checker<'_> {
             return self.fail(
                 Diagnostic::error(codes::DTYPE_MISMATCH, op_span, format!("`@` of {} and {}", x.dtype, y.dtype))
                     .label("both sides must have one float dtype")
-                    .help("convert one side: `f32(…)`"),
+                    .help(match x.dtype.is_float() || y.dtype.is_float() {
+                        true => "convert one side: `f32(…)`",
+                        false => "convert both sides: `f32(a) @ f32(b)`",
+                    }),
             );
         }
         if x.rank() == 0 || y.rank() == 0 {
