@@ -659,7 +659,10 @@ impl Checker<'_> {
                     return self.unknown_dim(&name, declared.span);
                 }
                 if ty.weak || ty.tag != form.tag {
-                    (ty.weak, ty.dtype, ty.tag) = (false, form.dtype, form.tag);
+                    if ty.weak {
+                        ty.dtype = form.dtype;
+                    }
+                    (ty.weak, ty.tag) = (false, form.tag);
                     let at = if self.is_builtin(declared.span) { span } else { declared.span };
                     return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, at)));
                 }
