@@ -67,6 +67,8 @@ pub struct Sheet {
     pub current: BTreeMap<VarId, NodeId>,
     /// Variables that were assigned.
     pub assigned: BTreeSet<VarId>,
+    /// True if a stand-in takes the place of something that has a fault: what depends on values is not to be said.
+    pub hurt: bool,
 }
 
 /// A dim's value in a scope.
@@ -191,12 +193,16 @@ pub struct Checker<'a> {
     pub init: Sheet,
     pub instances: Vec<Instance>,
     pub vars: Vec<Var>,
+    /// The axes of each variable, with the reasons for their sizes.
+    pub var_axes: Vec<Vec<Axis>>,
     pub rows: Vec<LayerRow>,
     /// Known in a task's step; not while a declaration is checked on its own.
     pub training: Option<bool>,
     /// True while a declaration is checked on its own.
     pub generic: bool,
     pub calls: Vec<Call>,
+    /// Expressions being evaluated, one inside the other.
+    pub depth: usize,
     /// Names being evaluated, against recursion.
     pub active: Vec<String>,
     /// Declarations that had errors of their own: their bodies are not entered again.
@@ -212,6 +218,10 @@ pub struct Checker<'a> {
     pub frozen: BTreeSet<VarId>,
     /// The step being evaluated, if one is.
     pub step: Option<super::tasks::StepState>,
+    /// Names behind a dot anywhere in the file: `net` of `train.net`.
+    pub read_elsewhere: BTreeSet<String>,
+    /// Names that were probably meant where an unknown one stands: they count as used.
+    pub meant: BTreeSet<String>,
     /// Bindings of the tasks checked so far.
     pub task_scopes: BTreeMap<String, Vec<(String, Value)>>,
 }
@@ -332,12 +342,8 @@ impl Checker<'_> {
         if let Some(&node) = self.sheet.current.get(&var) {
             return node;
         }
-        let (ty, declared) = {
-            let v = &self.vars[var.0 as usize];
-            (v.ty.clone(), v.span)
-        };
-        let axes = ty.shape.iter().map(|d| self.written(declared, d.clone())).collect();
-        let ty = Ty { dtype: ty.dtype, axes, tag: None, weak: false };
+        let axes = self.var_axes[var.0 as usize].clone();
+        let ty = Ty { dtype: self.vars[var.0 as usize].ty.dtype, axes, tag: None, weak: false };
         let node = self.node(Op::Read(var), Vec::new(), ty, span);
         self.sheet.current.insert(var, node);
         node
@@ -358,6 +364,10 @@ impl Checker<'_> {
     }
 
     pub fn not_supported<T>(&mut self, span: Span, what: &str) -> Res<T> {
-        self.fail(Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} is not supported yet")))
+        self.fail(
+            Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} is not supported yet"))
+                .label("this version of nnc cannot do it")
+                .help("do without it for now"),
+        )
     }
 }

@@ -3,13 +3,13 @@
 use super::context::{Checker, Def, ReasonKind, Scope, Sheet};
 use super::program::LayerRow;
 use super::shapes::{Form, form};
-use super::values::{Axis, Callable, Given, Recipe, Ty, Value};
+use super::values::{Axis, Callable, Given, Recipe, Tag, Ty, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
 use crate::graph::NodeId;
-use crate::ops::{self, GradientRule, Op, VarId};
+use crate::ops::{self, DType, GradientRule, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{DimExpr, Expr, ExprKind, LayerDecl, MemberKind, Param, TypeKind};
+use crate::syntax::ast::{Block, DimExpr, Expr, ExprKind, LayerDecl, MemberKind, Param, StmtKind, TypeExpr, TypeKind};
 use crate::syntax::walk::{each_expr, each_expr_of};
 use std::rc::Rc;
 
@@ -20,6 +20,7 @@ impl Checker<'_> {
         let mut rows = Vec::new();
         // What is made here is not part of any task.
         let vars = std::mem::take(&mut self.vars);
+        let var_axes = std::mem::take(&mut self.var_axes);
         let instances = std::mem::take(&mut self.instances);
         let init = std::mem::take(&mut self.init);
         let mentions_training = match def {
@@ -30,6 +31,7 @@ impl Checker<'_> {
             _ => false,
         };
         self.generic = true;
+        self.type_names(def);
         for training in [true, false] {
             if !training && !mentions_training {
                 break;
@@ -40,6 +42,7 @@ impl Checker<'_> {
             self.draws.clear();
             self.scope_path = 0;
             self.vars.clear();
+            self.var_axes.clear();
             self.instances.clear();
             self.rows.clear();
             match def {
@@ -50,6 +53,10 @@ impl Checker<'_> {
                     self.quietly_called(|c| c.call(&callable, given, decl.name.span));
                 }
                 Def::Layer(decl) => self.layer_declaration(name, decl, training, errors),
+                Def::Optimizer(decl) => {
+                    let given = self.hyper_stand_ins(&decl.params);
+                    self.quietly_called(|c| c.optimizer_declaration(decl, given));
+                }
                 _ => {}
             }
             if training {
@@ -58,12 +65,46 @@ impl Checker<'_> {
         }
         self.generic = false;
         self.rows.clear();
-        (self.vars, self.instances, self.init) = (vars, instances, init);
+        (self.vars, self.var_axes, self.instances, self.init) = (vars, var_axes, instances, init);
         self.sheet = Sheet::default();
         if self.errors() > errors {
             self.broken.insert(name.to_string());
         }
         rows
+    }
+
+    /// Types whose word is no dtype, tag or kind.
+    fn type_names(&mut self, def: &Def) {
+        let (params, result) = match def {
+            Def::Fn(decl) => (decl.params.clone(), decl.result.clone()),
+            Def::Layer(decl) => {
+                let forward = decl.forward.iter().flat_map(|f| f.params.clone());
+                let result = decl.forward.as_ref().and_then(|f| f.result.clone());
+                (decl.params.iter().cloned().chain(forward).collect(), result)
+            }
+            Def::Optimizer(decl) => (decl.params.clone(), None),
+            _ => return,
+        };
+        for ty in params.iter().filter_map(|p| p.ty.as_ref()).chain(&result) {
+            self.type_name(ty);
+        }
+    }
+
+    fn type_name(&mut self, ty: &TypeExpr) {
+        match &ty.kind {
+            TypeKind::Named { base, dims, .. } => {
+                let tensor = DType::from_name(&base.name).is_some() || Tag::from_name(&base.name).is_some();
+                let kind = dims.is_none() && super::calls::KINDS.contains(&base.name.as_str());
+                if !tensor && !kind && !base.name.is_empty() {
+                    let _: Option<()> = self.not_a_type(&base.name, base.span, dims.is_some());
+                }
+            }
+            TypeKind::Tuple(types) => types.iter().for_each(|t| self.type_name(t)),
+            TypeKind::List(item) => self.type_name(item),
+            // The others may be words.
+            TypeKind::Choice(options) => options.first().into_iter().for_each(|t| self.type_name(t)),
+            TypeKind::Error => {}
+        }
     }
 
     fn quietly_called<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
@@ -98,6 +139,7 @@ impl Checker<'_> {
         }
         self.unused_members(decl);
         if self.errors() == errors
+            && !self.sheet.hurt
             && let Some(value) = value
         {
             self.unreached_parameters(&value);
@@ -108,10 +150,11 @@ impl Checker<'_> {
     fn unused_members(&mut self, decl: &LayerDecl) {
         let Some(forward) = &decl.forward else { return };
         let mut mentioned: Vec<String> = Vec::new();
-        let mut see = |e: &Expr| {
-            if let ExprKind::Name(n) = &e.kind {
-                mentioned.push(n.clone());
-            }
+        let mut unread = has_error(&forward.body) || decl.members.iter().any(|m| matches!(m.kind, MemberKind::Error));
+        let mut see = |e: &Expr| match &e.kind {
+            ExprKind::Name(n) => mentioned.push(n.clone()),
+            ExprKind::Error | ExprKind::Missing => unread = true,
+            _ => {}
         };
         each_expr_of(&forward.body, &mut see);
         for param in &forward.params {
@@ -127,9 +170,12 @@ impl Checker<'_> {
             }
         }
         // What could not be read may have used them.
-        let unread = forward.body.stmts.iter().any(|s| matches!(s.kind, crate::syntax::ast::StmtKind::Error));
+        if unread {
+            return;
+        }
         for member in &decl.members {
-            if unread || mentioned.contains(&member.name.name) {
+            let name = &member.name.name;
+            if mentioned.contains(name) || self.meant.contains(name) || self.has_fault(member.span) {
                 continue;
             }
             match &member.kind {
@@ -149,6 +195,10 @@ impl Checker<'_> {
                 MemberKind::State { .. } | MemberKind::Error => {}
             }
         }
+    }
+
+    fn has_fault(&self, span: Span) -> bool {
+        self.found.iter().filter_map(|d| d.span()).any(|s| s.file == span.file && span.contains(s.start as usize))
     }
 
     /// Parameters from which no gradient leads to the result.
@@ -283,4 +333,9 @@ fn float_outputs(value: &Value, checker: &Checker, out: &mut Vec<NodeId>) {
         Value::Tuple(items) => items.iter().for_each(|v| float_outputs(v, checker, out)),
         _ => {}
     }
+}
+
+/// True if a statement of the block could not be read.
+fn has_error(block: &Block) -> bool {
+    block.stmts.iter().any(|s| matches!(s.kind, StmtKind::Error))
 }

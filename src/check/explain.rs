@@ -16,7 +16,7 @@ impl Checker<'_> {
         let reason = &self.reasons[why.0 as usize];
         let text = self.sources.text(reason.span);
         match reason.kind {
-            ReasonKind::Product if reason.size == *size => {
+            ReasonKind::Product if reason.size == *size && size.number().is_some() => {
                 let factors: Vec<String> =
                     reason.parents.iter().map(|p| self.reasons[p.0 as usize].size.to_string()).collect();
                 format!("{size} = {}", factors.join(" * "))
@@ -27,6 +27,7 @@ impl Checker<'_> {
                     && !self.is_builtin(reason.span)
                     && size.number().is_some()
                     && text.contains(['*', '+', '/', '-'])
+                    && !text.contains(['=', '(', '\n'])
                     && text.len() < 40 =>
             {
                 format!("{size} = {text}")

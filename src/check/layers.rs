@@ -332,6 +332,7 @@ impl Checker<'_> {
             span,
             task: self.task,
         });
+        self.var_axes.push(axes.to_vec());
         self.init.current.insert(id, init);
         id
     }
@@ -366,7 +367,7 @@ impl Checker<'_> {
     /// Assigns to a state.
     pub fn assign(&mut self, var: VarId, value: Value, span: Span) -> Res<()> {
         let wanted = self.vars[var.0 as usize].ty.clone();
-        let axes = wanted.shape.iter().map(|d| self.written(self.vars[var.0 as usize].span, d.clone())).collect();
+        let axes = self.var_axes[var.0 as usize].clone();
         let ty = Ty { dtype: wanted.dtype, axes, tag: None, weak: false };
         let node = match self.present(value, span) {
             Value::Tensor(node) => node,
@@ -383,7 +384,8 @@ impl Checker<'_> {
             return self.fail(
                 Diagnostic::error(codes::SHAPE_MISMATCH, span, format!("the state `{path}` is {ty}, not {is}"))
                     .label("assigned here")
-                    .also(self.vars[var.0 as usize].span, "declared here"),
+                    .also(self.vars[var.0 as usize].span, "declared here")
+                    .help("reduce or reshape the value, or declare the state with its type"),
             );
         };
         if !self.frozen.contains(&var) {
@@ -406,8 +408,9 @@ impl Checker<'_> {
                 } else {
                     name.to_string()
                 };
-                if self.calls.len() > 200 {
-                    return self.recursion(&decl.name.name, span);
+                if self.calls.len() > super::calls::DEPTH {
+                    let made = self.instances[id.0 as usize].span;
+                    return self.recursion(&decl.name.name, made);
                 }
                 let before = self.enter_path(&path);
                 self.calls.push(Call { span, text: format!("`{text}`") });
@@ -429,13 +432,23 @@ impl Checker<'_> {
         };
         let mut scope = self.instance_scope(id, None);
         scope.file = decl.name.span.file;
-        let own: Vec<String> = scope.dims.keys().cloned().collect();
+        let mut own: Vec<String> = scope.dims.keys().cloned().collect();
         let name = decl.name.name.clone();
-        self.bind_params(&name, &forward.params, given, span, &mut scope)?;
-        if super::calls::has_poison(&forward.params, &scope) {
-            return Some(Value::Poison);
+        let errors = self.errors();
+        let mut bound = self.bind_params(&name, &forward.params, given.clone(), span, &mut scope);
+        if bound.is_none() && self.infer_anew(id, decl) {
+            // A width that was written and is wrong was reported: from here on the one that arrives holds.
+            scope = self.instance_scope(id, None);
+            own = scope.dims.keys().cloned().collect();
+            let said = self.found.len();
+            bound = self.bind_params(&name, &forward.params, given, span, &mut scope);
+            self.found.truncate(said);
+            self.sheet.hurt = true;
         }
-        self.bind_wheres(&forward.wheres, &mut scope)?;
+        let poison = super::calls::has_poison(&forward.params, &scope);
+        if bound.is_none() || poison || self.bind_wheres(&forward.wheres, &mut scope).is_none() {
+            return Some(self.declared_result(forward.result.as_ref(), &mut scope, span));
+        }
         // Sizes that members mention belong to the instance from now on.
         for pinned in pinned_dims(decl) {
             if !own.contains(&pinned)
@@ -454,7 +467,7 @@ impl Checker<'_> {
             }
         }
         if broken {
-            return Some(Value::Poison);
+            return Some(self.declared_result(forward.result.as_ref(), &mut scope, span));
         }
         let row = self.rows.len();
         let path = self.instances[id.0 as usize].path.clone();
@@ -471,12 +484,39 @@ impl Checker<'_> {
             vars,
             span: self.blame(self.instances[id.0 as usize].span),
         });
-        let value = self.eval_block(&forward.body, &mut scope, false)?;
         let end = forward.body.stmts.last().map_or(forward.body.span, |s| s.span);
-        let value = self.match_result(value, forward.result.as_ref(), end, &name, &mut scope)?;
-        self.warn_unused(&scope);
+        let value = self
+            .eval_block(&forward.body, &mut scope, false)
+            .and_then(|v| self.match_result(v, forward.result.as_ref(), end, &name, &mut scope));
+        if self.errors() == errors {
+            self.warn_unused(&scope);
+        }
+        let Some(value) = value else {
+            return Some(self.declared_result(forward.result.as_ref(), &mut scope, span));
+        };
         self.rows[row].output = self.plain_types(&value);
         Some(value)
+    }
+
+    /// Forgets the sizes that could have been inferred (`in`), if the instance has not been used; false if there is none.
+    fn infer_anew(&mut self, id: InstanceId, decl: &LayerDecl) -> bool {
+        let instance = &mut self.instances[id.0 as usize];
+        if instance.applied {
+            return false;
+        }
+        let mut any = false;
+        for hyper in &mut instance.hypers {
+            let inferable = decl.params.iter().any(|p| {
+                p.name.name == hyper.name
+                    && p.default.as_ref().is_some_and(|d| matches!(&d.kind, ExprKind::Name(n) if n == "none"))
+            });
+            if inferable && matches!(hyper.value, Value::Int(..)) {
+                hyper.value = Value::None;
+                instance.dims.remove(&hyper.name);
+                any = true;
+            }
+        }
+        any
     }
 
     fn no_forward<T>(&mut self, decl: &LayerDecl) -> Res<T> {
@@ -496,8 +536,12 @@ impl Checker<'_> {
 
     /// Warns of the user's locals that nothing used.
     pub fn warn_unused(&mut self, scope: &Scope) {
-        let unused: Vec<_> =
-            scope.locals.iter().filter(|l| l.checked && !l.used && !l.value.is_silent()).cloned().collect();
+        let unused: Vec<_> = scope
+            .locals
+            .iter()
+            .filter(|l| l.checked && !l.used && !l.value.is_silent() && !self.meant.contains(&l.name))
+            .cloned()
+            .collect();
         for local in unused {
             let later = scope.locals.iter().rev().find(|l| l.name == local.name).is_some_and(|l| l.used);
             if later || local.name.starts_with('_') {

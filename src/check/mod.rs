@@ -32,7 +32,8 @@ pub use values::{DataValue, Given, Value};
 
 use crate::diag::{self, Diagnostic, codes, suggest};
 use crate::source::{Sources, Span};
-use crate::syntax::ast::{File, Item, ItemKind, TaskKind, TaskStmtKind};
+use crate::syntax::ast::{Expr, ExprKind, File, Item, ItemKind, TaskKind, TaskStmtKind};
+use crate::syntax::walk::{each_expr, each_expr_of};
 use context::{Checker, Def, Sheet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -50,10 +51,12 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         init: Sheet::default(),
         instances: Vec::new(),
         vars: Vec::new(),
+        var_axes: Vec::new(),
         rows: Vec::new(),
         training: None,
         generic: false,
         calls: Vec::new(),
+        depth: 0,
         active: Vec::new(),
         broken: BTreeSet::new(),
         task: 0,
@@ -64,6 +67,8 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         draws: BTreeMap::new(),
         frozen: BTreeSet::new(),
         step: None,
+        meant: BTreeSet::new(),
+        read_elsewhere: BTreeSet::new(),
         task_scopes: BTreeMap::new(),
     };
     let program = checker.run(file);
@@ -76,6 +81,7 @@ impl Checker<'_> {
     fn run(&mut self, file: File) -> Program {
         let mut order = Vec::new();
         let mut tasks = Vec::new();
+        self.read_elsewhere = fields_in(&file);
         for item in file.items {
             self.declare(item, &mut order, &mut tasks);
         }
@@ -259,4 +265,24 @@ pub fn override_values(
         }
     }
     faults
+}
+
+/// Every name that stands behind a dot in a task.
+fn fields_in(file: &File) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut see = |e: &Expr| {
+        if let ExprKind::Field { name, .. } = &e.kind {
+            names.insert(name.name.clone());
+        }
+    };
+    for item in &file.items {
+        let ItemKind::Task(decl) = &item.kind else { continue };
+        for stmt in &decl.body {
+            if let TaskStmtKind::Bind { value, .. } = &stmt.kind {
+                each_expr(value, &mut see);
+            }
+        }
+        decl.step.iter().for_each(|s| each_expr_of(&s.body, &mut see));
+    }
+    names
 }

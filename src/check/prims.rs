@@ -27,7 +27,7 @@ impl Checker<'_> {
         }
         let names: Vec<&str> = surface.params.iter().map(|p| p.name).collect();
         let required: Vec<bool> = surface.params.iter().map(|p| p.default == ArgDefault::Required).collect();
-        let placed = self.place(surface.name, &names, &required, &names.join(", "), given, span)?;
+        let placed = self.place(surface.name, &names, &required, &names.join(", "), given, span);
         if placed.iter().flatten().any(|g| g.value.is_silent()) {
             return Some(Value::Poison);
         }
@@ -271,9 +271,14 @@ impl Checker<'_> {
             )
             .label(format!("{} is {}", operand(i), shape(self, i)))
             .help("convert it first: `f32(…)` or `i32(…)`"),
-            ShapeFault::Attribute(why) => {
-                Diagnostic::error(codes::BAD_AXIS, span, format!("`{name}`: {why}")).label(all)
+            ShapeFault::Attribute(why) if why.contains("axis") || why.contains("axes") => {
+                Diagnostic::error(codes::BAD_AXIS, span, format!("`{name}`: {why}"))
+                    .label(format!("the operand is {all}"))
+                    .help("axes count from 0; -1 is the last")
             }
+            ShapeFault::Attribute(why) => Diagnostic::error(codes::BAD_SIZE, span, format!("`{name}`: {why}"))
+                .label(if all.is_empty() { "not possible".to_string() } else { format!("the operand is {all}") })
+                .help("change the argument so that it fits the operand"),
             ShapeFault::Extent { operand: i, axis, why } => {
                 let mut d = Diagnostic::error(codes::BAD_SIZE, span, format!("`{name}`: {why}")).label(format!(
                     "{} is {}",

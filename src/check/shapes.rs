@@ -188,19 +188,23 @@ impl Checker<'_> {
         let mut axis = 0;
         // Plain names and numbers first: `[H, 4 * H]` and `[4 * H, H]` both bind H.
         let mut later = Vec::new();
+        let mut whole = Some(());
         for dim in form.dims {
             match dim {
                 DimExpr::Rest(name, _) => {
                     let axes = ty.axes[axis..axis + spread].to_vec();
                     axis += spread;
-                    if let Some(name) = name {
-                        self.match_rest(&name.name, axes, scope, place)?;
+                    match name {
+                        Some(name) if whole.is_some() => whole = self.match_rest(&name.name, axes, scope, place),
+                        Some(_) => {}
+                        // The result's `..` stands for the same axes.
+                        None => drop(scope.rests.insert(String::new(), axes)),
                     }
                 }
                 DimExpr::Size(expr) => {
                     let simple = matches!(expr.kind, ExprKind::Name(_) | ExprKind::Int(..));
                     if simple {
-                        self.match_axis(expr, &ty.axes[axis], scope, place)?;
+                        self.match_next(expr, &ty.axes[axis], scope, place, &mut whole);
                     } else {
                         later.push((expr, axis));
                     }
@@ -209,9 +213,19 @@ impl Checker<'_> {
             }
         }
         for (expr, axis) in later {
-            self.match_axis(expr, &ty.axes[axis], scope, place)?;
+            self.match_next(expr, &ty.axes[axis], scope, place, &mut whole);
         }
-        Some(())
+        whole
+    }
+
+    /// Matches one more axis. After a fault the others are still bound, but nothing more is said.
+    fn match_next(&mut self, expr: &Expr, axis: &Axis, scope: &mut Scope, place: Place, whole: &mut Res<()>) {
+        let said = self.found.len();
+        let matched = self.match_axis(expr, axis, scope, place);
+        match whole {
+            Some(()) => *whole = matched,
+            None => self.found.truncate(said),
+        }
     }
 
     fn rank_mismatch<T>(&mut self, form: &TensorForm, ty: &Ty, place: Place, at_least: bool) -> Res<T> {
@@ -260,7 +274,13 @@ impl Checker<'_> {
                 Diagnostic::error(
                     codes::RANK_MISMATCH,
                     place.span,
-                    format!("{} has {} leading axes where {} were given before", place.what, axes.len(), before.len()),
+                    format!(
+                        "{} has {} leading {} where there were {} before",
+                        place.what,
+                        axes.len(),
+                        if axes.len() == 1 { "axis" } else { "axes" },
+                        before.len()
+                    ),
                 )
                 .label(format!("these axes are {}", sizes(&axes)))
                 .note(format!("the other value's are {}", sizes(&before)))
@@ -289,7 +309,8 @@ impl Checker<'_> {
                             format!("{} has size {} where {pattern} is declared", place.what, axis.size),
                         )
                         .label(format!("{} is not {pattern} for any whole {name}", axis.size))
-                        .also(expr.span, "declared here"),
+                        .also(expr.span, "declared here")
+                        .help(format!("give a size that is {pattern} for some {name}")),
                     );
                 };
                 let why = if pattern.as_sym().is_some() {
@@ -336,11 +357,15 @@ impl Checker<'_> {
                     None => return self.unknown_dim(&name.name, name.span),
                 },
                 DimExpr::Rest(None, span) => {
-                    return self.fail(Diagnostic::error(
-                        codes::UNKNOWN_DIM,
-                        *span,
-                        "`..` has no axes to stand for here",
-                    ));
+                    if let Some(rest) = scope.rests.get("") {
+                        axes.extend(rest.clone());
+                        continue;
+                    }
+                    return self.fail(
+                        Diagnostic::error(codes::UNKNOWN_DIM, *span, "`..` has no axes to stand for here")
+                            .label("no argument has such axes")
+                            .help("list the sizes"),
+                    );
                 }
                 DimExpr::Size(expr) => {
                     let mut open = Vec::new();

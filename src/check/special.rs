@@ -50,7 +50,7 @@ impl Checker<'_> {
         let specs = params(name);
         let names: Vec<&str> = specs.iter().map(|p| p.0).collect();
         let required: Vec<bool> = specs.iter().map(|p| p.1).collect();
-        let placed = self.place(name, &names, &required, &names.join(", "), given, span)?;
+        let placed = self.place(name, &names, &required, &names.join(", "), given, span);
         let mut args = Vec::new();
         for one in placed {
             let value = one.map_or(Value::None, |g| g.value);
@@ -127,6 +127,7 @@ impl Checker<'_> {
                     let text = other.kind();
                     self.fail(
                         Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a size or a pair of them"))
+                            .label("one or two whole numbers are needed here")
                             .help("write `3` or `[3, 3]`"),
                     )
                 }
@@ -158,7 +159,9 @@ impl Checker<'_> {
             Value::List(items) | Value::Tuple(items) => Some(items.clone()),
             other => {
                 let text = other.kind();
-                self.fail(Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list")))
+                self.fail(Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list"))
+                    .label("a list is needed here")
+                    .help("write it in brackets, for instance `[2, 3]`"))
             }
         }
     }
@@ -220,7 +223,11 @@ impl Checker<'_> {
             if axis < 0 || axis >= rank as i64 {
                 return self.fail(
                     Diagnostic::error(codes::BAD_AXIS, span, format!("there is no axis {n}"))
-                        .label(format!("the tensor has {rank} axes")),
+                        .label(match rank {
+                            1 => "the tensor has 1 axis".to_string(),
+                            n => format!("the tensor has {n} axes"),
+                        })
+                        .help("axes count from 0; -1 is the last"),
                 );
             }
             axes.push(axis as usize);
@@ -243,7 +250,8 @@ impl Checker<'_> {
             let size = ty.axes[axis].size.clone();
             return self.fail(
                 Diagnostic::error(codes::BAD_SIZE, span, format!("{size} cannot be split into {count} equal parts"))
-                    .label(format!("this is {ty}")),
+                    .label(format!("this is {ty}"))
+                    .help("take another number of parts, or another axis"),
             );
         };
         let mut pieces = Vec::new();
@@ -264,7 +272,9 @@ impl Checker<'_> {
             (Value::Tensor(_), _) | (_, Value::Tensor(_)) => {
                 self.elementwise(Kind::Binary(crate::ops::Binary::Div), args, span, "floor_div")
             }
-            _ => self.fail(Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")),
+            _ => self.fail(Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")
+                .label("one of these is not, or the divisor is 0")
+                .help("use `/` and `floor` for other numbers")),
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct StepState {
     pub train: bool,
     pub reports: Vec<(Report, NodeId)>,
     pub optimizer: Option<(Rc<OptimizerValue>, Span)>,
+    /// The task has an optimizer with a fault.
+    pub optimizer_broken: bool,
     pub clip_norm: Option<f64>,
     /// Parameters that some `minimize` moves.
     pub moved: BTreeSet<VarId>,
@@ -117,6 +119,7 @@ impl Checker<'_> {
             self.step = Some(StepState {
                 train: training,
                 optimizer: state.optimizer.clone(),
+                optimizer_broken: state.optimizer_broken,
                 clip_norm: state.clip_norm,
                 ..StepState::default()
             });
@@ -132,13 +135,13 @@ impl Checker<'_> {
                         .help("add `minimize LOSS`"),
                 );
             }
-            if training {
+            if training && self.errors() == errors {
                 self.warn_unused(&inner);
             }
             for (outer, used) in scope.locals.iter_mut().zip(&inner.locals) {
                 outer.used |= used.used;
             }
-            whole &= self.errors() == errors;
+            whole &= self.errors() == errors && !self.sheet.hurt;
             moved.extend(done.moved);
             let mut graph = std::mem::take(&mut self.sheet).graph_with_outputs();
             let mut reports = Vec::new();
@@ -211,12 +214,7 @@ impl Checker<'_> {
             scope.bind(&name.name, result.unwrap_or(Value::Poison), name.span);
             return;
         }
-        let Some(result) = result else {
-            if name.name == "data" {
-                scope.bind("data", Value::Poison, name.span);
-            }
-            return;
-        };
+        let result = result.unwrap_or(Value::Poison);
         self.setting(name, result, value.span, settings, data, state, scope);
     }
 
@@ -235,11 +233,14 @@ impl Checker<'_> {
             Diagnostic::error(codes::BAD_SETTING, span, format!("`{}` is {is}, not {what}", name.name))
                 .label(format!("{what} is needed here"))
         };
+        let count_help = "write a whole number, for instance `64`";
         let kind = value.kind();
         let number = value.number();
         let count = number.filter(|n| *n >= 1.0 && n.fract() == 0.0);
         match name.name.as_str() {
             "data" if value.is_silent() => scope.bind("data", Value::Poison, name.span),
+            "optimizer" if value.is_silent() => state.optimizer_broken = true,
+            "batch" if value.is_silent() => settings.batch = Some(1),
             _ if value.is_silent() => {}
             "data" => match value {
                 Value::Data(d) => {
@@ -248,32 +249,43 @@ impl Checker<'_> {
                 }
                 _ => {
                     let sources = self.data.names().join(", ");
+                    scope.bind("data", Value::Poison, name.span);
                     self.report(bad("a data set", kind).help(format!("sources are {sources}")));
                 }
             },
             "optimizer" => match value {
-                Value::Optimizer(o) => state.optimizer = Some((o, span)),
-                _ => self.report(bad("an optimizer", kind).help("for instance `Adam(lr: 1e-3)`")),
+                Value::Optimizer(o) => {
+                    self.optimizer_arguments(&o, span);
+                    state.optimizer = Some((o, span));
+                }
+                _ => {
+                    state.optimizer_broken = true;
+                    self.report(bad("an optimizer", kind).help("for instance `Adam(lr: 1e-3)`"));
+                }
             },
             "batch" => match count {
                 Some(n) => settings.batch = Some(n as usize),
-                None => self.report(bad("a whole number above 0", kind)),
+                None => {
+                    self.report(bad("a whole number above 0", kind).help(count_help));
+                    // Its axis is there all the same.
+                    settings.batch = Some(1);
+                }
             },
             "epochs" => match number.filter(|n| *n > 0.0) {
                 Some(n) => settings.epochs = Some(n),
-                None => self.report(bad("a number above 0", kind)),
+                None => self.report(bad("a number above 0", kind).help("write a number, for instance `1`")),
             },
             "steps" => match count {
                 Some(n) => settings.steps = Some(n as u64),
-                None => self.report(bad("a whole number above 0", kind)),
+                None => self.report(bad("a whole number above 0", kind).help(count_help)),
             },
             "seed" => match number.filter(|n| *n >= 0.0 && n.fract() == 0.0) {
                 Some(n) => settings.seed = Some(n as u64),
-                None => self.report(bad("a whole number", kind)),
+                None => self.report(bad("a whole number", kind).help("write a whole number, for instance `0`")),
             },
             "clip_norm" => match number.filter(|n| *n > 0.0) {
                 Some(n) => state.clip_norm = Some(n),
-                None => self.report(bad("a number above 0", kind)),
+                None => self.report(bad("a number above 0", kind).help("write a number, for instance `1`")),
             },
             "validate_every" => match &value {
                 Value::Quantity(n, unit) if unit.starts_with("epoch") && *n > 0.0 => {
@@ -401,7 +413,8 @@ impl Checker<'_> {
             let Value::Tensor(node) = self.present(value, span) else {
                 let _: Res<()> = self.fail(
                     Diagnostic::error(codes::WRONG_KIND, span, "the last value of a `predict` step is what is written")
-                        .label("a tensor is needed at its end"),
+                        .label("a tensor is needed at its end")
+                    .help("end the step with the value to write"),
                 );
                 return;
             };
@@ -416,25 +429,30 @@ impl Checker<'_> {
         let unused: Vec<_> = scope
             .locals
             .iter()
-            .filter(|l| !l.used && l.name != "data" && !matches!(l.value, Value::Poison))
+            .filter(|l| {
+                !l.used && l.name != "data" && !matches!(l.value, Value::Poison) && !self.meant.contains(&l.name)
+            })
             .filter(|l| !decl.params.iter().any(|p| p.name.name == l.name))
+            .filter(|l| !self.read_elsewhere.contains(&l.name))
             .map(|l| (l.name.clone(), l.span))
             .collect();
         for (name, span) in unused {
-            // Used by another binding, or by another task.
-            let text = self.sources.file(span.file).text.clone();
-            let mentions = text.matches(name.as_str()).count();
-            let fault = match suggest::nearest(&name, SETTINGS.iter().copied()) {
+            let meant = other_setting(&name).or_else(|| suggest::nearest(&name, SETTINGS.iter().copied()));
+            let fault = match meant {
                 Some(meant) => Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("there is no setting `{name}`"))
                     .label("nothing uses this")
                     .help(format!("did you mean `{meant}`?"))
                     .fix(format!("write `{meant}`"), vec![(span, meant.to_string())], false),
-                None if mentions > 1 => continue,
-                None => {
-                    Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("`{name}` is neither a setting nor used"))
-                        .label("nothing uses this")
-                        .help(format!("settings are {}", SETTINGS.join(", ")))
-                }
+                None => Diagnostic::error(
+                    codes::UNKNOWN_SETTING,
+                    span,
+                    format!("`{name}` is neither a setting nor used"),
+                )
+                .label("nothing uses this")
+                .help(match name.as_str() {
+                    "lr" | "learning_rate" => "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`".to_string(),
+                    _ => "use it in the step, or remove it".to_string(),
+                }),
             };
             self.report(fault);
         }
@@ -472,7 +490,8 @@ impl Checker<'_> {
                 None if facts.warning.is_some() => Some(Value::int(Dim::from(self.fresh("classes")))),
                 None => self.fail(
                     Diagnostic::error(codes::UNKNOWN_NAME, name.span, "this data has no classes")
-                        .label("none of its fields is a label"),
+                        .label("none of its fields is a label")
+                        .help("write the number"),
                 ),
             },
             "count" => match facts.count {
@@ -519,6 +538,22 @@ impl Checker<'_> {
             ExprKind::Field { name, .. } => name.name.clone(),
             _ => self.sources.text(expr.span).split_whitespace().collect::<Vec<_>>().join(" "),
         }
+    }
+}
+
+/// Our name for a setting of another library's.
+fn other_setting(name: &str) -> Option<&'static str> {
+    match name {
+        "batch_size" | "batchsize" | "bs" => Some("batch"),
+        "num_epochs" | "n_epochs" | "max_epochs" | "nepochs" => Some("epochs"),
+        "max_steps" | "num_steps" | "iterations" | "iters" => Some("steps"),
+        "optim" | "opt" => Some("optimizer"),
+        "dataset" | "train_data" | "loader" => Some("data"),
+        "random_seed" | "manual_seed" => Some("seed"),
+        "grad_clip" | "clip_grad_norm" | "max_grad_norm" | "clipnorm" => Some("clip_norm"),
+        "early_stopping" => Some("stop_when"),
+        "accumulation_steps" | "grad_accum" => Some("accumulate"),
+        _ => None,
     }
 }
 

@@ -307,7 +307,8 @@ impl Checker<'_> {
                     op_span,
                     format!("`{}` of {} and {}", op.symbol(), a.kind(), b.kind()),
                 )
-                .label("numbers or tensors are needed on both sides"),
+                .label("numbers or tensors are needed on both sides")
+                .help("make both sides numbers"),
             );
         };
         let value = match op {
@@ -325,7 +326,8 @@ impl Checker<'_> {
             BinaryOp::MatMul | BinaryOp::And | BinaryOp::Or => {
                 return self.fail(
                     Diagnostic::error(codes::WRONG_KIND, op_span, format!("`{}` needs tensors", op.symbol()))
-                        .label("these are plain numbers"),
+                        .label("these are plain numbers")
+                        .help("`*` multiplies numbers"),
                 );
             }
         };
@@ -357,7 +359,9 @@ impl Checker<'_> {
             }
             v if v.is_silent() => Some(v),
             v => self
-                .fail(Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind())).label("not a number")),
+                .fail(Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
+                .label("not a number")
+                .help("only numbers and tensors can be negated")),
         }
     }
 
@@ -371,7 +375,8 @@ impl Checker<'_> {
             v if v.is_silent() => Some(v),
             v => self.fail(
                 Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`not` of {}", v.kind()))
-                    .label("a bool is needed here"),
+                    .label("a bool is needed here")
+                    .help("compare it: `x == 0`"),
             ),
         }
     }
@@ -386,6 +391,14 @@ impl Checker<'_> {
                 let b = self.eval(right, scope)?;
                 if b.is_silent() {
                     return Some(b);
+                }
+                let plain = |v: &Value| !matches!(v, Value::Tensor(_) | Value::Var(_) | Value::Bool(_));
+                if let Some(wrong) = [&a, &b].into_iter().find(|v| plain(v)) {
+                    return self.fail(
+                        Diagnostic::error(codes::WRONG_KIND, span, format!("`{}` of {}", op.symbol(), wrong.kind()))
+                            .label("bools are needed on both sides")
+                            .help("compare first: `a > 0 and b > 0`"),
+                    );
                 }
                 let kind = Kind::Binary(if op == BinaryOp::And { Binary::And } else { Binary::Or });
                 let a = self.present(a, span);
@@ -414,7 +427,8 @@ impl Checker<'_> {
         if x.dtype != y.dtype || !x.dtype.is_float() {
             return self.fail(
                 Diagnostic::error(codes::DTYPE_MISMATCH, op_span, format!("`@` of {} and {}", x.dtype, y.dtype))
-                    .label("both sides must have one float dtype"),
+                    .label("both sides must have one float dtype")
+                    .help("convert one side: `f32(…)`"),
             );
         }
         if x.rank() == 0 || y.rank() == 0 {
@@ -528,7 +542,8 @@ impl Checker<'_> {
                     Some(item) => Some(item.clone()),
                     None => self.fail(
                         Diagnostic::error(codes::BAD_AXIS, at.span, format!("there is no element {n}"))
-                            .label(format!("the list has {}", items.len())),
+                            .label(format!("the list has {}", items.len()))
+                            .help("elements count from 0; -1 is the last"),
                     ),
                 }
             }
@@ -536,7 +551,8 @@ impl Checker<'_> {
             v if v.is_silent() => Some(v),
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, span, format!("{} has no elements", v.kind()))
-                    .label("cannot be indexed"),
+                    .label("cannot be indexed")
+                    .help("lists, tuples and tensors have elements"),
             ),
         }
     }
@@ -547,7 +563,8 @@ impl Checker<'_> {
         if fixed > ty.rank() {
             return self.fail(
                 Diagnostic::error(codes::BAD_AXIS, span, format!("{fixed} indices for {} axes", ty.rank()))
-                    .label(format!("this is {ty}")),
+                    .label(format!("this indexes {ty}"))
+                    .help("write at most one index for each axis"),
             );
         }
         let rest = indices.iter().position(|i| matches!(i, Index::Rest(_))).unwrap_or(indices.len());
@@ -598,8 +615,11 @@ impl Checker<'_> {
                     let past = whole.sub(&b).number().is_some_and(|n| n < 0);
                     if size[axis].number().is_some_and(|n| n < 0) || past {
                         let text = format!("{a}..{b} does not lie within 0..{whole}");
-                        return self
-                            .fail(Diagnostic::error(codes::BAD_SIZE, span, text).label(format!("this is {ty}")));
+                        return self.fail(
+                            Diagnostic::error(codes::BAD_SIZE, span, text)
+                                .label(format!("this is sliced from {ty}"))
+                                .help("the end is excluded, and negative numbers count from it"),
+                        );
                     }
                     start[axis] = a;
                 }
@@ -639,7 +659,8 @@ impl Checker<'_> {
         if room.is_some_and(|r| r <= 0) || from_start.number().is_some_and(|n| n < 0) {
             return self.fail(
                 Diagnostic::error(codes::BAD_AXIS, at.span, format!("there is no element {n}"))
-                    .label(format!("the axis has {size}")),
+                    .label(format!("the axis has {size}"))
+                    .help("elements count from 0; -1 is the last"),
             );
         }
         Some(from_start)
@@ -658,7 +679,8 @@ impl Checker<'_> {
             Value::Poison | Value::Unknown => Some(base),
             v => self.fail(
                 Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("{} has no `{}`", v.kind(), name.name))
-                    .label("layers, data sets and the clock have fields"),
+                    .label("layers, data sets and the clock have fields")
+                    .help("use the value itself"),
             ),
         }
     }
