@@ -14,6 +14,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("math", include_str!("../../models/std/math.nn")),
     ("metrics", include_str!("../../models/std/metrics.nn")),
     ("optimizers", include_str!("../../models/std/optimizers.nn")),
+    ("regularizers", include_str!("../../models/std/regularizers.nn")),
     ("schedules", include_str!("../../models/std/schedules.nn")),
 ];
 

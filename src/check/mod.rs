@@ -13,15 +13,20 @@ mod declarations;
 mod explain;
 mod expr;
 mod foreign;
+mod forms;
+mod groups;
 mod layers;
 mod library;
 mod minimize;
+mod parameters;
 mod prims;
 mod program;
+mod selection;
 mod shapes;
 mod special;
 mod tasks;
 mod tensors;
+mod updates;
 mod values;
 
 pub use context::{DataFacts, Facts, FieldFacts};
@@ -67,6 +72,7 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         draws: BTreeMap::new(),
         frozen: BTreeSet::new(),
         step: None,
+        forms: forms::Forms::default(),
         meant: BTreeSet::new(),
         read_elsewhere: BTreeSet::new(),
         task_scopes: BTreeMap::new(),

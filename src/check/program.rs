@@ -31,6 +31,8 @@ pub struct Var {
     pub span: Span,
     /// The task whose binding it belongs to, by index.
     pub task: usize,
+    /// The variable of another task that gives it its first value, if one does.
+    pub source: Option<VarId>,
 }
 
 /// What a step hands out.
@@ -76,6 +78,8 @@ pub struct Settings {
     pub steps: Option<u64>,
     pub seed: Option<u64>,
     pub validate_every: Option<Every>,
+    /// Batches of one update.
+    pub accumulate: Option<u64>,
     /// Bytes.
     pub budget: Option<(u64, Span)>,
 }

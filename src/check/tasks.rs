@@ -3,6 +3,7 @@
 use super::context::{Checker, FieldFacts, ReasonKind, Res, Scope, Sheet};
 use super::program::{Every, FieldUse, Report, ReportKind, Settings, StepGraph, Task};
 use super::shapes::{Form, Place, form};
+use super::updates::Between;
 use super::values::{Axis, DataValue, OptimizerValue, Ty, Value};
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::dims::{Dim, Sym};
@@ -39,10 +40,21 @@ pub struct StepState {
     pub optimizer: Option<(Rc<OptimizerValue>, Span)>,
     /// The task has an optimizer with a fault.
     pub optimizer_broken: bool,
-    pub clip_norm: Option<f64>,
+    pub between: Between,
+    /// How slowly averages of parameters follow them, if there are any.
+    pub average: Option<f64>,
     /// Parameters that some `minimize` moves.
     pub moved: BTreeSet<VarId>,
     pub minimized: bool,
+}
+
+/// What a step is evaluated for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// To see which members there are.
+    Survey,
+    Train,
+    Evaluate,
 }
 
 impl Checker<'_> {
@@ -54,6 +66,9 @@ impl Checker<'_> {
         self.sheet = Sheet::default();
         self.draws.clear();
         self.scope_path = 0;
+        self.forms.of_task(decl);
+        let first_errors = self.errors();
+        self.frozen.clear();
         let first_row = self.rows.len();
         let mut scope = Scope::new(decl.word.file);
         for param in &decl.params {
@@ -70,6 +85,7 @@ impl Checker<'_> {
         let mut settings = Settings::default();
         let mut data = None;
         let mut state = StepState::default();
+        let mut frozen = Vec::new();
         for stmt in &decl.body {
             match &stmt.kind {
                 TaskStmtKind::Bind { name, value } => {
@@ -78,9 +94,7 @@ impl Checker<'_> {
                 TaskStmtKind::Load { .. } => {
                     let _: Res<()> = self.not_supported(stmt.span, "`load`");
                 }
-                TaskStmtKind::Freeze(_) => {
-                    let _: Res<()> = self.not_supported(stmt.span, "`freeze`");
-                }
+                TaskStmtKind::Freeze(selection) => frozen.push(selection),
                 TaskStmtKind::Error => {}
             }
         }
@@ -99,19 +113,21 @@ impl Checker<'_> {
         let mut fields = Vec::new();
         let mut train = None;
         let mut eval = None;
-        let mut moved = BTreeSet::new();
-        let modes: &[bool] = if decl.kind == TaskKind::Train { &[true, false] } else { &[false] };
+        let trains = decl.kind == TaskKind::Train;
+        let mut passes = if trains { vec![Pass::Train, Pass::Evaluate] } else { vec![Pass::Evaluate] };
+        if super::forms::needs_survey(decl, &scope) {
+            passes.insert(0, Pass::Survey);
+        }
         let mut whole = true;
-        for &training in modes {
-            self.training = Some(training);
+        for pass in passes {
+            let training = pass == Pass::Train;
+            self.training = Some(training || trains && pass == Pass::Survey);
             self.sheet = Sheet::default();
             self.draws.clear();
             self.scope_path = 0;
-            self.frozen.clear();
-            if !training {
-                // States stay as they are outside of training.
-                self.frozen = (0..self.vars.len() as u32).map(VarId).collect();
-            }
+            self.forms.survey = pass == Pass::Survey;
+            // States stay as they are outside of training.
+            self.forms.still = !training;
             let mut inner = scope.clone();
             let errors = self.errors();
             fields = Vec::new();
@@ -120,14 +136,25 @@ impl Checker<'_> {
                 train: training,
                 optimizer: state.optimizer.clone(),
                 optimizer_broken: state.optimizer_broken,
-                clip_norm: state.clip_norm,
+                between: state.between,
                 ..StepState::default()
             });
             let value = self.eval_block(&step.body, &mut inner, false);
+            if pass == Pass::Survey {
+                self.step = None;
+                whole &= self.errors() == errors && !self.sheet.hurt;
+                if whole {
+                    self.freeze_all(&frozen, &mut scope);
+                }
+                continue;
+            }
             if decl.kind == TaskKind::Predict {
                 self.predictions(value, step.body.span);
             }
             let done = self.step.take().unwrap_or_default();
+            if let (true, Some(decay)) = (training, state.average) {
+                self.average_parameters(&done.moved, decay, state.between.accumulate, step.span);
+            }
             if decl.kind == TaskKind::Train && !done.minimized && self.errors() == errors {
                 self.report(
                     Diagnostic::error(codes::MISSING_PART, step.span, "nothing is minimised in this step")
@@ -142,7 +169,9 @@ impl Checker<'_> {
                 outer.used |= used.used;
             }
             whole &= self.errors() == errors && !self.sheet.hurt;
-            moved.extend(done.moved);
+            if training && trains && whole && self.errors() == first_errors {
+                self.unmoved_parameters(number, &done.moved);
+            }
             let mut graph = std::mem::take(&mut self.sheet).graph_with_outputs();
             let mut reports = Vec::new();
             for (report, node) in done.reports {
@@ -153,9 +182,6 @@ impl Checker<'_> {
             if training { train = Some(made) } else { eval = Some(made) }
         }
         self.unused_bindings(decl, &scope);
-        if decl.kind == TaskKind::Train && whole {
-            self.unmoved_parameters(number, &moved);
-        }
         let rows = self.rows.split_off(first_row);
         self.task_scopes.insert(name.clone(), scope.locals.iter().map(|l| (l.name.clone(), l.value.clone())).collect());
         let eval = eval.unwrap_or_default();
@@ -283,9 +309,21 @@ impl Checker<'_> {
                 Some(n) => settings.seed = Some(n as u64),
                 None => self.report(bad("a whole number", kind).help("write a whole number, for instance `0`")),
             },
-            "clip_norm" => match number.filter(|n| *n > 0.0) {
-                Some(n) => state.clip_norm = Some(n),
+            "clip_norm" | "clip_value" => match number.filter(|n| *n > 0.0) {
+                Some(n) if name.name == "clip_norm" => state.between.clip_norm = Some(n),
+                Some(n) => state.between.clip_value = Some(n),
                 None => self.report(bad("a number above 0", kind).help("write a number, for instance `1`")),
+            },
+            "accumulate" => match count {
+                Some(n) => {
+                    settings.accumulate = Some(n as u64);
+                    state.between.accumulate = (n > 1.0).then_some(n as u64);
+                }
+                None => self.report(bad("a whole number above 0", kind).help("write a whole number, for instance `4`")),
+            },
+            "ema" => match number.filter(|n| *n > 0.0 && *n < 1.0) {
+                Some(n) => state.average = Some(n),
+                None => self.report(bad("a number between 0 and 1", kind).help("for instance `0.999`")),
             },
             "validate_every" => match &value {
                 Value::Quantity(n, unit) if unit.starts_with("epoch") && *n > 0.0 => {
@@ -414,7 +452,7 @@ impl Checker<'_> {
                 let _: Res<()> = self.fail(
                     Diagnostic::error(codes::WRONG_KIND, span, "the last value of a `predict` step is what is written")
                         .label("a tensor is needed at its end")
-                    .help("end the step with the value to write"),
+                        .help("end the step with the value to write"),
                 );
                 return;
             };
@@ -443,16 +481,16 @@ impl Checker<'_> {
                     .label("nothing uses this")
                     .help(format!("did you mean `{meant}`?"))
                     .fix(format!("write `{meant}`"), vec![(span, meant.to_string())], false),
-                None => Diagnostic::error(
-                    codes::UNKNOWN_SETTING,
-                    span,
-                    format!("`{name}` is neither a setting nor used"),
-                )
-                .label("nothing uses this")
-                .help(match name.as_str() {
-                    "lr" | "learning_rate" => "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`".to_string(),
-                    _ => "use it in the step, or remove it".to_string(),
-                }),
+                None => {
+                    Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("`{name}` is neither a setting nor used"))
+                        .label("nothing uses this")
+                        .help(match name.as_str() {
+                            "lr" | "learning_rate" => {
+                                "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`".to_string()
+                            }
+                            _ => "use it in the step, or remove it".to_string(),
+                        })
+                }
             };
             self.report(fault);
         }
@@ -475,7 +513,8 @@ impl Checker<'_> {
         let ty = Ty { dtype: DType::F32, axes: Vec::new(), tag: None, weak: false };
         let raw = self.node(Op::Clock(part), Vec::new(), ty.clone(), span);
         let wide = Ty { dtype: DType::F64, weak: true, ..ty };
-        Some(Value::Tensor(self.node(Op::Cast, vec![raw], wide, span)))
+        let value = self.node(Op::Cast, vec![raw], wide, span);
+        self.in_updates(value, part, span)
     }
 
     /// `data.classes`, `data.count`
