@@ -260,6 +260,12 @@ impl Dim {
     }
 }
 
+/// In parentheses if it is more than one name or number.
+fn grouped(dim: &Dim) -> String {
+    let text = dim.to_string();
+    if text.contains(' ') { format!("({text})") } else { text }
+}
+
 impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.terms.is_empty() {
@@ -287,7 +293,7 @@ impl fmt::Display for Dim {
                 first = false;
                 match atom {
                     Atom::Sym(s) => f.write_str(&s.name)?,
-                    Atom::Floor(a, b) => write!(f, "floor(({a}) / ({b}))")?,
+                    Atom::Floor(a, b) => write!(f, "floor({} / {})", grouped(a), grouped(b))?,
                 }
                 if *power > 1 {
                     write!(f, " ^ {power}")?;

@@ -204,6 +204,22 @@ fn the_readme_quotes_what_is_there() {
 }
 
 #[test]
+fn examples_check_and_are_listed() {
+    let list = read(&root().join("examples/README.md"));
+    let entries = std::fs::read_dir(root().join("examples")).unwrap();
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(".nn"));
+    assert!(names.len() > 3, "the examples were not found");
+    for name in names {
+        assert!(list.contains(&format!("]({name})")), "examples/README.md does not list {name}");
+        let checked = check(&read(&root().join("examples").join(&name)));
+        // The one that is wrong on purpose.
+        let wanted: &[&str] = if name == "wrong_flatten.nn" { &[codes::SHAPE_MISMATCH.id] } else { &[] };
+        assert_eq!(found(&checked), wanted, "{name}:\n{}", rendered(&checked));
+    }
+}
+
+#[test]
 fn the_reference_leaves_nothing_out() {
     let text = read(&root().join("docs/language.md"));
     let mut names: Vec<&str> = SETTINGS.to_vec();

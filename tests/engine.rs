@@ -56,3 +56,16 @@ fn gradient_descent_shrinks_every_number_by_the_same_factor() {
         assert!((a * 0.98f64.powi(100) - b).abs() < 1e-6 * a.abs(), "{a} {b}");
     }
 }
+
+#[test]
+fn a_plan_over_the_budget_is_an_error_that_names_the_largest_tensors() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/digits.nn");
+    let options = Options { sets: vec!["budget=1 MiB".into()], ..Options::default() };
+    let checked = driver::check_file(&path, &options).expect("the example can be read");
+    assert!(!checked.has_errors(), "{:#?}", checked.diagnostics);
+    let mut engine = driver::engine(&checked, "train", Target::Cpu, 1).expect("an engine");
+    let fault = *engine.prepare(Entry::Train, 64).expect_err("too much");
+    assert_eq!(fault.code.id, "E0801");
+    assert!(!fault.secondary.is_empty(), "{fault:?}");
+    assert!(engine.prepare(Entry::Eval, 1).is_ok());
+}

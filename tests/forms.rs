@@ -496,3 +496,456 @@ train {{
         assert_eq!(fault(&penalty("l1(net.*.v)")).0, "nothing is called `net.*.v`");
     }
 }
+
+/// A folder of one test's own, removed at its end.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("nnc-forms-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a folder");
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Trains a task as `nnc run` does; stops after so many steps if told to.
+struct Training<'a> {
+    checked: &'a Checked,
+    name: &'a str,
+    threads: usize,
+    /// Checkpoints of other tasks, by name.
+    trained: Vec<(&'a str, std::path::PathBuf)>,
+    root: std::path::PathBuf,
+}
+
+/// Sets a flag once so many steps are done.
+struct StopAfter<'a>(u64, &'a AtomicBool);
+
+impl train::Observer for StopAfter<'_> {
+    fn tell(&mut self, news: train::News) {
+        if let train::News::Step { done, .. } = news
+            && done == self.0
+        {
+            self.1.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+impl<'a> Training<'a> {
+    fn new(checked: &'a Checked, name: &'a str) -> Training<'a> {
+        Training { checked, name, threads: 2, trained: Vec::new(), root: ".".into() }
+    }
+
+    fn start(&self, engine: &dyn Engine) -> train::Start {
+        let trained = |of: &Task| {
+            let found = self.trained.iter().find(|(n, _)| *n == of.name);
+            checkpoint::read(&found.expect("a trained task").1, None)
+        };
+        let start = train::start(&self.checked.program, task(self.checked, self.name), engine, &self.root, trained);
+        start.expect("a start")
+    }
+
+    fn run(&self, folder: &Path, from: Option<&Checkpoint>, stop_after: Option<u64>) -> Outcome {
+        let task = task(self.checked, self.name);
+        let mut engine = driver::engine(self.checked, self.name, Target::Cpu, self.threads).expect("an engine");
+        let start = if from.is_some() { Vec::new() } else { self.start(&*engine).values };
+        let opened = train::open(task, &self.root).expect("data");
+        let (learn, validate) = match &opened {
+            None => (Feed::none(), None),
+            Some(opened) => {
+                let split = opened.split(0);
+                let feed = |view, shuffle| Feed::new(view, &task.fields, task.settings.batch, shuffle).expect("a feed");
+                (feed(split.train, true), split.validate.map(|v| feed(v, false)))
+            }
+        };
+        let stop = AtomicBool::new(false);
+        let folder = match from {
+            None => RunFolder::create_at(folder).expect("a folder"),
+            Some(_) => RunFolder::open(folder).expect("a run").0,
+        };
+        folder.write_record(&Default::default()).expect("a record");
+        let setup = Setup {
+            program: &self.checked.program,
+            task,
+            engine: &mut *engine,
+            train: learn,
+            validate,
+            seed: 0,
+            source: "same".into(),
+            folder,
+            start,
+            stop: &stop,
+        };
+        let mut session = Session::new(setup, from, &mut Silent).expect("a session");
+        session.run(&mut StopAfter(stop_after.unwrap_or(u64::MAX), &stop)).expect("a run")
+    }
+}
+
+fn tensor(file: &Checkpoint, name: &str) -> Vec<f64> {
+    let t = file.get(name).unwrap_or_else(|| panic!("no {name}"));
+    bytes::to_f64(t.dtype, t.bytes)
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+mod loading {
+    use super::*;
+    use nnc::artifact::TensorRef;
+    use nnc::ops::DType;
+    use std::collections::BTreeMap;
+
+    const NET: &str = "model Net {
+  body = seq { Linear(2); BatchNorm2d() }
+  fc   = Linear(1)
+  forward(x: f32[B, D]) { x |> body[0] |> fc }
+}
+";
+
+    /// Writes tensors whose numbers are 1, 2, 3, …
+    fn write(path: &Path, tensors: &[(&str, &[usize])]) {
+        let data: Vec<Vec<u8>> = tensors
+            .iter()
+            .map(|(_, s)| (0..s.iter().product()).flat_map(|i: usize| (i as f32 + 1.0).to_le_bytes()).collect())
+            .collect();
+        let refs: Vec<TensorRef> = tensors
+            .iter()
+            .zip(&data)
+            .map(|((name, shape), bytes)| TensorRef { name, dtype: DType::F32, shape, bytes })
+            .collect();
+        checkpoint::write(path, &refs, &BTreeMap::new()).expect("a file");
+    }
+
+    fn program(acts: &str) -> String {
+        NET.replace("; BatchNorm2d()", "").replace("body[0]", "body")
+            + &format!(
+                "train {{
+  net = Net()
+  {acts}
+  steps = 1
+  optimizer = Sgd(0.1)
+  step() {{ minimize mean(net(ones([1, 3]))) }}
+}}"
+            )
+    }
+
+    /// What is loaded, by path, or the diagnostic; and the warnings.
+    fn load(name: &str, acts: &str, tensors: &[(&str, &[usize])]) -> Result<(Vec<String>, String), String> {
+        let folder = Folder::new(name);
+        write(&folder.0.join("w.safetensors"), tensors);
+        let checked = good(&program(acts));
+        let t = task(&checked, "train");
+        let engine = driver::engine(&checked, "train", Target::Cpu, 1).expect("an engine");
+        let never = |_: &Task| panic!("no other task");
+        let text = |d: &nnc::diag::Diagnostic| format!("{}\n{}", d.headline, d.notes.join("\n"));
+        match train::start(&checked.program, t, &*engine, &folder.0, never) {
+            Ok(start) => {
+                let paths = start.values.iter().map(|(v, _)| checked.program.var(*v).path.clone()).collect();
+                Ok((paths, start.notes.iter().map(text).collect()))
+            }
+            Err(d) => Err(text(&d)),
+        }
+    }
+
+    const ALL: [&str; 4] = ["net.body.0.weight", "net.body.0.bias", "net.fc.weight", "net.fc.bias"];
+
+    #[test]
+    fn names_are_found_below_any_prefix() {
+        for (i, prefix) in ["", "net.", "module.", "model.net."].iter().enumerate() {
+            let name = |n: &str| format!("{prefix}{n}");
+            let names = [name("body.0.weight"), name("body.0.bias"), name("fc.weight"), name("fc.bias")];
+            let shapes: [&[usize]; 4] = [&[2, 3], &[2], &[1, 2], &[1]];
+            let tensors: Vec<(&str, &[usize])> = names.iter().map(String::as_str).zip(shapes).collect();
+            let found = load(&format!("prefix{i}"), "load net from \"w.safetensors\"", &tensors);
+            assert_eq!(found, Ok((ALL.map(String::from).to_vec(), String::new())), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_loaded_and_the_rest_stays() {
+        let tensors: [(&str, &[usize]); 4] =
+            [("body.0.weight", &[2, 3]), ("body.0.bias", &[2]), ("fc.weight", &[1000, 2]), ("fc.bias", &[1000])];
+        let (paths, notes) = load("part", "load net except net.fc from \"w.safetensors\"", &tensors).expect("it fits");
+        assert_eq!((paths, notes), (ALL[..2].iter().map(|s| s.to_string()).collect(), String::new()));
+        let (paths, _) = load("body", "load net.body from \"w.safetensors\"", &tensors).expect("it fits");
+        assert_eq!(paths, ALL[..2]);
+    }
+
+    #[test]
+    fn all_that_does_not_fit_is_in_one_message() {
+        let tensors: [(&str, &[usize]); 4] =
+            [("body.0.weight", &[2, 4]), ("body.0.bias", &[2]), ("fc.weights", &[1, 2]), ("fc.bias", &[1])];
+        let message = load("wrong", "load net from \"w.safetensors\"", &tensors).unwrap_err();
+        for part in [
+            "w.safetensors does not fit `net`",
+            "`net.body.0.weight` is f32[2, 4] in the file and f32[2, 3] in the net",
+            "`net.fc.weight` (f32[1, 2]), looked for as `fc.weight`; did you mean `fc.weights`, which the file has?",
+            "only in the file, and left there:\n  `fc.weights`",
+        ] {
+            assert!(message.contains(part), "{part:?} is not in\n{message}");
+        }
+    }
+
+    #[test]
+    fn aliases_and_what_is_left_over_are_reported() {
+        let tensors: [(&str, &[usize]); 5] = [
+            ("bert.body.0.gamma", &[2, 3]),
+            ("bert.body.0.beta", &[2]),
+            ("bert.fc.weight", &[1, 2]),
+            ("bert.fc.bias", &[1]),
+            ("bert.pooler", &[1]),
+        ];
+        let (paths, notes) = load("alias", "load net from \"w.safetensors\"", &tensors).expect("it fits");
+        assert_eq!(paths, ALL);
+        assert!(notes.contains("`net.body.0.weight` is `bert.body.0.gamma` in the file"), "{notes}");
+        assert!(notes.contains("only in the file, and left there:\n  `bert.pooler`"), "{notes}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_said_at_its_place() {
+        let checked = good(&program("load net from \"nowhere.safetensors\""));
+        let engine = driver::engine(&checked, "train", Target::Cpu, 1).expect("an engine");
+        let t = task(&checked, "train");
+        let never = |_: &Task| panic!("no other task");
+        let d = train::start(&checked.program, t, &*engine, Path::new("."), never).unwrap_err();
+        let at = checked.sources.text(d.span().expect("a place"));
+        assert_eq!(at, "load net from \"nowhere.safetensors\"");
+        assert_eq!(fault(&program("load nett from \"w.safetensors\"")).1, "did you mean `net`?");
+        assert_eq!(fault(&program("load net from 3")).0, "the int 3 is not a file's name");
+    }
+
+    #[test]
+    fn loaded_weights_are_what_training_starts_from() {
+        let folder = Folder::new("start");
+        let tensors: [(&str, &[usize]); 4] =
+            [("body.0.weight", &[2, 3]), ("body.0.bias", &[2]), ("fc.weight", &[1, 2]), ("fc.bias", &[1])];
+        write(&folder.0.join("w.safetensors"), &tensors);
+        let checked = good(&program("load net from \"w.safetensors\"\n  freeze net.body\n  ema = 0.5"));
+        let mut training = Training::new(&checked, "train");
+        training.root = folder.0.clone();
+        let run = folder.0.join("run");
+        training.run(&run, None, None);
+        let file = checkpoint::read(&run.join("last.safetensors"), None).expect("a checkpoint");
+        assert_eq!(tensor(&file, "net.body.0.weight"), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        // h = [1 + 2 + 3 + 1, 4 + 5 + 6 + 2]; fc = [1, 2] - 0.1 * h.
+        let fc = tensor(&file, "net.fc.weight");
+        close(fc[0], 1.0 - 0.7);
+        close(fc[1], 2.0 - 1.7);
+        close(tensor(&file, "net.fc.weight.average")[0], (1.0 + 0.3) / 2.0);
+    }
+}
+
+mod other_tasks {
+    use super::*;
+
+    fn two(second: &str) -> String {
+        format!(
+            "{ONE}model Net {{
+  encoder = One(start: 3)
+  head    = One(start: 1)
+  forward() {{ encoder() * head() }}
+}}
+train pretrain {{
+  net = Net()
+  steps = 2
+  optimizer = Sgd(0.1)
+  step() {{ minimize sum(net()) }}
+}}
+train probe {{
+  {second}
+}}"
+        )
+    }
+
+    #[test]
+    fn a_net_of_another_task_is_a_copy_that_starts_where_that_ended() {
+        let checked = good(&two("encoder = pretrain.net.encoder
+  head = One(start: 5)
+  freeze encoder
+  steps = 1
+  optimizer = Sgd(0.1)
+  step() { minimize sum(encoder() * head()) }"));
+        let folder = Folder::new("probe");
+        Training::new(&checked, "pretrain").run(&folder.0.join("a"), None, None);
+        let first = checkpoint::read(&folder.0.join("a/last.safetensors"), None).expect("a checkpoint");
+        let encoder = tensor(&first, "net.encoder.w")[0];
+        assert_ne!(encoder, 3.0);
+        let mut probe = Training::new(&checked, "probe");
+        probe.trained = vec![("pretrain", folder.0.join("a/last.safetensors"))];
+        probe.run(&folder.0.join("b"), None, None);
+        let second = checkpoint::read(&folder.0.join("b/last.safetensors"), None).expect("a checkpoint");
+        assert_eq!(second.tensors().map(|t| t.name.to_string()).collect::<Vec<_>>(), ["encoder.w", "head.w"]);
+        assert_eq!(tensor(&second, "encoder.w"), [encoder]);
+        close(tensor(&second, "head.w")[0], 5.0 - 0.1 * encoder);
+    }
+
+    #[test]
+    fn a_copy_that_is_trained_on_is_the_tasks_own() {
+        let checked = good(&two("student = pretrain.net
+  net = pretrain.net
+  steps = 1
+  optimizer = Sgd(0.1)
+  step() { minimize sum(student()) + sum(net()) }"));
+        let t = task(&checked, "probe");
+        let paths: Vec<&str> = t.vars.iter().map(|v| checked.program.var(*v).path.as_str()).collect();
+        // Two names, one net, under its first.
+        assert_eq!(paths, ["student.encoder.w", "student.head.w"]);
+        assert!(t.vars.iter().all(|v| checked.program.var(*v).task == 1));
+        assert!(task(&checked, "pretrain").vars.iter().all(|v| !t.vars.contains(v)));
+    }
+
+    #[test]
+    fn a_step_may_speak_of_it_directly() {
+        let checked = good(&two("net = One()
+  freeze pretrain.net
+  steps = 1
+  optimizer = Sgd(0.1)
+  step() { minimize sum(pretrain.net() * net()) }"));
+        let t = task(&checked, "probe");
+        let paths: Vec<&str> = t.vars.iter().map(|v| checked.program.var(*v).path.as_str()).collect();
+        assert_eq!(paths, ["pretrain.net.encoder.w", "pretrain.net.head.w", "net.w"]);
+    }
+}
+
+mod over_data {
+    use super::*;
+
+    /// Everything at once: what a checkpoint must hold is what makes a resumed run the same.
+    const ALL_FORMS: &str = "
+layer Seen {
+  state count: f32[] = 0
+  state hits:  f32[] = 0
+  forward(scores: f32[B, C], label: i32[B]) -> f32 {
+    count = count + B
+    hits  = hits + sum(f32(argmax(scores, axis: -1) == label))
+    hits / count
+  }
+}
+train {
+  data      = digits(validate: 0.2)
+  batch     = 100
+  epochs    = 2
+  body      = seq { flatten; Linear(16); relu; Dropout(0.1) }
+  head      = Linear(10)
+  freeze body[1].bias
+  optimizer = AdamW(lr: cosine(1e-2), weight_decay: 0.01) { body, head.bias { weight_decay = 0 } }
+  accumulate = 2
+  clip_value = 0.5
+  clip_norm = 1
+  ema       = 0.9
+  validate_every = 5 steps
+  seen      = Seen()
+  step(image, label) {
+    scores = image |> body |> head
+    minimize cross_entropy(scores, label) + l2(body.*.weight, 1e-4)
+    report   accuracy(scores, label)
+    report   seen(scores, label)
+  }
+}";
+
+    fn same_as_whole(stop_after: u64, threads: usize) {
+        let checked = good(ALL_FORMS);
+        let folder = Folder::new(&format!("resume{stop_after}-{threads}"));
+        let (whole, parts) = (folder.0.join("whole"), folder.0.join("parts"));
+        Training::new(&checked, "train").run(&whole, None, None);
+        let mut training = Training::new(&checked, "train");
+        training.threads = threads;
+        training.run(&parts, None, Some(stop_after));
+        let from = checkpoint::read(&parts.join("last.safetensors"), None).expect("a checkpoint");
+        training.run(&parts, Some(&from), None);
+        for file in ["last.safetensors", "best.safetensors", "metrics.csv"] {
+            assert!(read(&whole.join(file)) == read(&parts.join(file)), "{file} differs");
+        }
+    }
+
+    #[test]
+    fn a_resumed_run_is_the_same_to_the_bit() {
+        same_as_whole(8, 2);
+    }
+
+    #[test]
+    fn a_resumed_run_on_other_threads_is_the_same_to_the_bit() {
+        same_as_whole(15, 1);
+    }
+
+    #[test]
+    fn a_metric_with_state_is_about_its_whole_epoch() {
+        let checked = good(ALL_FORMS);
+        let folder = Folder::new("metric");
+        let outcome = Training::new(&checked, "train").run(&folder.0.join("run"), None, None);
+        for figures in [&outcome.trained, &outcome.validated] {
+            let of = |name: &str| figures.iter().find(|(n, _)| n == name).expect("a figure").1;
+            // The same share, counted in two ways; that it is, shows that every epoch and validation starts anew.
+            assert!((of("seen") - of("accuracy")).abs() < 1e-6, "{figures:?}");
+        }
+        assert!(outcome.validated[0].1 < 10f64.ln());
+        let t = task(&checked, "train");
+        let metrics: Vec<&str> = t.metrics.iter().map(|v| checked.program.var(*v).path.as_str()).collect();
+        assert_eq!(metrics, ["seen.count", "seen.hits"]);
+    }
+
+    #[test]
+    fn the_best_checkpoint_holds_the_averages() {
+        let checked = good(ALL_FORMS);
+        let folder = Folder::new("best");
+        Training::new(&checked, "train").run(&folder.0.join("run"), None, None);
+        let best = checkpoint::read(&folder.0.join("run/best.safetensors"), None).expect("a checkpoint");
+        let last = checkpoint::read(&folder.0.join("run/last.safetensors"), None).expect("a checkpoint");
+        assert_eq!(tensor(&best, "head.weight"), tensor(&best, "head.weight.average"));
+        assert_ne!(tensor(&last, "head.weight"), tensor(&last, "head.weight.average"));
+        assert!(last.get("body.1.bias.average").is_none(), "what is frozen has none");
+    }
+
+    fn stopping(condition: &str) -> String {
+        format!(
+            "train {{
+  data  = digits(validate: 0.2)
+  batch = 500
+  epochs = 30
+  net   = seq {{ flatten; Linear(10) }}
+  optimizer = Sgd(lr: 0)
+  stop_when = {condition}
+  step(image, label) {{
+    scores = net(image)
+    minimize cross_entropy(scores, label)
+    report   accuracy(scores, label)
+  }}
+}}"
+        )
+    }
+
+    #[test]
+    fn training_stops_when_nothing_improves() {
+        for (name, condition, lower) in
+            [("acc", "no_improvement(of: accuracy, epochs: 3)", false), ("loss", "no_improvement(epochs: 3)", true)]
+        {
+            let checked = good(&stopping(condition));
+            let stop = task(&checked, "train").settings.stop_when.clone().expect("a condition");
+            assert_eq!(stop.lower, Some(lower));
+            let folder = Folder::new(&format!("stop-{name}"));
+            let training = Training::new(&checked, "train");
+            let outcome = training.run(&folder.0.join("run"), None, None);
+            // Best after the first epoch of three steps; three more epochs are no better.
+            assert_eq!((outcome.step, outcome.stopped_early), (12, true));
+            let from = checkpoint::read(&folder.0.join("run/last.safetensors"), None).expect("a checkpoint");
+            assert_eq!(training.run(&folder.0.join("run"), Some(&from), None).step, 12, "it stays stopped");
+        }
+    }
+
+    #[test]
+    fn a_condition_watches_a_figure() {
+        let (what, help) = fault(&stopping("no_improvement(of: acuracy, epochs: 3)"));
+        assert_eq!((what.as_str(), help.as_str()), ("no figure is called `acuracy`", "did you mean `accuracy`?"));
+        assert_eq!(fault(&stopping("no_improvement(of: accuracy)")).0, "`stop_when` does not say how long to wait");
+        assert_eq!(fault(&stopping("no_improvement(patience: 3)")).1, "say of what: `epochs: 3` or `steps: 500`");
+        assert_eq!(fault(&stopping("accuracy > 0.9")).0, "`stop_when` takes `no_improvement(…)`");
+    }
+}

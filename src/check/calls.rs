@@ -131,7 +131,9 @@ impl Checker<'_> {
                 Some(given) => (given.value, given.span),
                 None => match &param.default {
                     Some(default) => {
-                        let value = if param_takes_function(param) {
+                        let value = if let Some(word) = listed_word(param, default) {
+                            Some(Value::Str(word))
+                        } else if param_takes_function(param) {
                             self.eval_stage(default, scope)
                         } else {
                             self.eval(default, scope)
@@ -335,14 +337,16 @@ impl Checker<'_> {
                 _ => None,
             };
         }
-        let param = self.param_of(function, position, name)?;
-        let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
-        options
-            .iter()
-            .any(
-                |o| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none"),
-            )
-            .then(|| word.clone())
+        if let Value::Stage(stage) = function
+            && let Callable::Special(special) = &stage.callable
+        {
+            let place = match name {
+                Some(name) => super::moves::params(special)?.iter().position(|p| p.0 == name)?,
+                None => position,
+            };
+            return super::moves::words(special, place).contains(&word.as_str()).then(|| word.clone());
+        }
+        listed_word(&self.param_of(function, position, name)?, value)
     }
 
     /// Makes a value fit a declared type, binding its dims.
@@ -629,6 +633,15 @@ pub fn has_poison(params: &[Param], scope: &Scope) -> bool {
         let tensor = p.ty.as_ref().is_some_and(|t| matches!(form(t), Form::Tensor(_)));
         tensor && scope.locals.iter().any(|l| l.name == p.name.name && l.value.is_silent())
     })
+}
+
+/// `same` in `padding: same`: a word that the parameter's type lists.
+fn listed_word(param: &Param, value: &crate::syntax::ast::Expr) -> Option<String> {
+    let crate::syntax::ast::ExprKind::Name(word) = &value.kind else { return None };
+    let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
+    let listed =
+        |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
+    options.iter().any(listed).then(|| word.clone())
 }
 
 fn param_takes_function(param: &Param) -> bool {

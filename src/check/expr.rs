@@ -574,7 +574,8 @@ impl Checker<'_> {
                 Some(())
             }
             Pattern::Tuple(parts, span) => {
-                let items = match value {
+                let items = match self.unpacked(value, parts.len(), value_span) {
+                    Value::Record(items) if items.len() == parts.len() => items.iter().map(|(_, v)| v.clone()).collect(),
                     Value::Tuple(items) | Value::List(items) if items.len() == parts.len() => items,
                     v if v.is_silent() => vec![v; parts.len()],
                     v => {

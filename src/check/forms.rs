@@ -10,13 +10,15 @@ use super::selection::Selected;
 use super::values::{InstanceId, Value};
 use crate::ops::VarId;
 use crate::source::Span;
-use crate::syntax::ast::{Block, Else, Expr, ExprKind, Selection, StmtKind, TaskDecl, TaskStmtKind};
+use crate::syntax::ast::{Block, Else, Expr, ExprKind, Selection, StmtKind, TaskDecl, TaskKind, TaskStmtKind};
 use crate::syntax::walk::{each_expr, each_expr_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the forms of the task at hand say.
 #[derive(Default)]
 pub struct Forms {
+    /// The task trains.
+    pub trains: bool,
     /// The step is evaluated to see what there is; nothing of it is kept.
     pub survey: bool,
     /// Nothing moves but metrics: evaluation.
@@ -39,7 +41,8 @@ impl Forms {
     /// For a new task; copies of nets stay known.
     pub fn of_task(&mut self, decl: &TaskDecl) {
         let copies = std::mem::take(&mut self.copies);
-        *self = Forms { copies, reported: reported_only(decl), ..Forms::default() };
+        let trains = decl.kind == TaskKind::Train;
+        *self = Forms { trains, copies, reported: reported_only(decl), ..Forms::default() };
     }
 
     /// The variable that is read where this one is meant.

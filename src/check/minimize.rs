@@ -171,8 +171,13 @@ impl Checker<'_> {
     }
 
     pub fn report_metric(&mut self, name: Option<String>, value: &Expr, scope: &mut Scope) -> Res<()> {
+        let before = self.sheet.graph.nodes.len();
         let result = self.eval(value, scope)?;
         let name = name.unwrap_or_else(|| self.report_name(value));
+        // What a metric with state says last is about all that it has seen.
+        let updated = self.sheet.assigned.iter().filter(|v| self.is_metric(**v));
+        let running = updated.filter_map(|v| self.sheet.current.get(v)).any(|n| n.index() >= before);
+        let kind = if running { ReportKind::Running } else { ReportKind::Metric };
         let node = match self.present(result, value.span) {
             Value::Tensor(node) => node,
             v if v.is_silent() => return None,
@@ -186,7 +191,7 @@ impl Checker<'_> {
                     .help("take its `mean(…)`"),
             );
         }
-        self.push_report(name, ReportKind::Metric, node, value.span);
+        self.push_report(name, kind, node, value.span);
         Some(())
     }
 

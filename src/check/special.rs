@@ -6,11 +6,15 @@ use super::tensors::Kind;
 use super::values::{Axis, Given, Ty, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
+use crate::graph::NodeId;
 use crate::ops::{DType, Op};
 use crate::source::Span;
 
 /// Every such function, sorted.
 pub const NAMES: &[&str] = &[
+    "conv3d",
+    "einsum",
+    "flip",
     "floor_div",
     "full",
     "grad",
@@ -18,12 +22,26 @@ pub const NAMES: &[&str] = &[
     "len",
     "ones",
     "ones_like",
+    "pad",
     "pair",
     "product",
     "random",
+    "random_int",
     "random_like",
+    "rearrange",
+    "repeat_each",
+    "rescale",
+    "roll",
+    "scatter",
+    "scatter_add",
     "size",
+    "sort",
     "split",
+    "stack",
+    "take_along",
+    "tile",
+    "top_k",
+    "unfold",
     "where",
     "zeros",
     "zeros_like",
@@ -41,12 +59,17 @@ fn params(name: &str) -> &'static [(&'static str, bool)] {
         "floor_div" => &[("a", true), ("b", true)],
         "grad" => &[("y", true), ("by", true)],
         "pair" | "product" | "len" => &[("list", true)],
-        _ => &[("x", true)],
+        _ => super::moves::params(name).unwrap_or(&[("x", true)]),
     }
 }
 
 impl Checker<'_> {
     pub fn call_special(&mut self, name: &'static str, given: Vec<Given>, span: Span) -> Res<Value> {
+        match name {
+            "einsum" => return self.einsum(given, span),
+            "rearrange" => return self.rearrange(given, span),
+            _ => {}
+        }
         let specs = params(name);
         let names: Vec<&str> = specs.iter().map(|p| p.0).collect();
         let required: Vec<bool> = specs.iter().map(|p| p.1).collect();
@@ -143,7 +166,7 @@ impl Checker<'_> {
                 Some(Value::int(total))
             }
             "len" => Some(Value::int(self.list(&args[0].clone(), span)?.len() as i64)),
-            _ => None,
+            _ => self.call_move(name, &args, span),
         }
     }
 
@@ -154,7 +177,7 @@ impl Checker<'_> {
         }
     }
 
-    fn list(&mut self, value: &Value, span: Span) -> Res<Vec<Value>> {
+    pub fn list(&mut self, value: &Value, span: Span) -> Res<Vec<Value>> {
         match value {
             Value::List(items) | Value::Tuple(items) => Some(items.clone()),
             other => {
@@ -166,7 +189,7 @@ impl Checker<'_> {
         }
     }
 
-    fn shape_axes(&mut self, shape: &Value, span: Span) -> Res<Vec<Axis>> {
+    pub fn shape_axes(&mut self, shape: &Value, span: Span) -> Res<Vec<Axis>> {
         let items = match shape {
             Value::Int(..) => vec![shape.clone()],
             other => self.list(other, span)?,
@@ -196,7 +219,7 @@ impl Checker<'_> {
     }
 
     /// Uniform numbers in 0..1, keyed by the seed, this place, and the step.
-    fn draw(&mut self, axes: Vec<Axis>, span: Span) -> Res<Value> {
+    pub fn draw(&mut self, axes: Vec<Axis>, span: Span) -> Res<Value> {
         let path = self.sheet.graph.scopes[self.scope_path as usize].clone();
         let count = self.draws.entry(path.clone()).or_insert(0);
         *count += 1;
@@ -210,7 +233,7 @@ impl Checker<'_> {
     }
 
     /// Axes as numbers from the left; none means all.
-    fn axis_list(&mut self, value: &Value, rank: usize, span: Span) -> Res<Vec<usize>> {
+    pub fn axis_list(&mut self, value: &Value, rank: usize, span: Span) -> Res<Vec<usize>> {
         let items = match value {
             Value::None => return Some((0..rank).collect()),
             Value::Int(..) => vec![value.clone()],
@@ -235,7 +258,7 @@ impl Checker<'_> {
         Some(axes)
     }
 
-    /// `split(x, parts, axis)`: a tuple of equal pieces.
+    /// `split(x, parts, axis)`: a tuple of equal pieces, or of pieces of the sizes in a list.
     fn split(&mut self, args: &[Value], span: Span) -> Res<Value> {
         let x = self.number_node(&args[0], DType::F32, span)?;
         let ty = self.ty(x).clone();
@@ -244,6 +267,9 @@ impl Checker<'_> {
             given => self.axis_list(&given.clone(), ty.rank(), span)?,
         };
         let &[axis] = axis.as_slice() else { return None };
+        if let Value::List(sizes) | Value::Tuple(sizes) = &args[1] {
+            return self.split_sizes(x, sizes.clone(), axis, span);
+        }
         let parts = self.whole(args[1].clone(), span)?;
         let Some(count @ 1..=4096) = parts.number() else { return Some(Value::Unknown) };
         let Some(piece) = ty.axes[axis].size.exact_div(&parts) else {
@@ -262,6 +288,29 @@ impl Checker<'_> {
             size[axis] = piece.clone();
             let op = Op::Slice { start, size, step: vec![1; ty.rank()] };
             pieces.push(self.add_op(op, vec![x], span, "split", &["x"])?);
+        }
+        Some(Value::Tuple(pieces))
+    }
+
+    fn split_sizes(&mut self, x: NodeId, sizes: Vec<Value>, axis: usize, span: Span) -> Res<Value> {
+        let ty = self.ty(x).clone();
+        let mut from = Dim::default();
+        let mut pieces = Vec::new();
+        for value in sizes {
+            let piece = self.whole(value, span)?;
+            let mut start = vec![Dim::default(); ty.rank()];
+            let mut size: Vec<Dim> = ty.axes.iter().map(|a| a.size.clone()).collect();
+            (start[axis], size[axis]) = (from.clone(), piece.clone());
+            from = from.add(&piece);
+            let op = Op::Slice { start, size, step: vec![1; ty.rank()] };
+            pieces.push(self.add_op(op, vec![x], span, "split", &["x"])?);
+        }
+        if from != ty.axes[axis].size {
+            let whole = ty.axes[axis].size.clone();
+            return self.fail(
+                Diagnostic::error(codes::BAD_SIZE, span, format!("the pieces add up to {from}, the axis has {whole}"))
+                    .label(format!("this is {ty}")),
+            );
         }
         Some(Value::Tuple(pieces))
     }

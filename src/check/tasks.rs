@@ -10,7 +10,7 @@ use crate::dims::{Dim, Sym};
 use crate::graph::{NodeId, Output, OutputKind};
 use crate::ops::{Clock, DType, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{Expr, ExprKind, Ident, Param, TaskDecl, TaskKind, TaskStmtKind};
+use crate::syntax::ast::{Expr, ExprKind, Ident, Param, SelectionPart, TaskDecl, TaskKind, TaskStmtKind};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -85,15 +85,13 @@ impl Checker<'_> {
         let mut settings = Settings::default();
         let mut data = None;
         let mut state = StepState::default();
-        let mut frozen = Vec::new();
+        let (mut frozen, mut loads) = (Vec::new(), Vec::new());
         for stmt in &decl.body {
             match &stmt.kind {
                 TaskStmtKind::Bind { name, value } => {
                     self.task_binding(name, value, &mut settings, &mut data, &mut state, &mut scope);
                 }
-                TaskStmtKind::Load { .. } => {
-                    let _: Res<()> = self.not_supported(stmt.span, "`load`");
-                }
+                TaskStmtKind::Load { selection, from } => loads.push((selection, from, stmt.span)),
                 TaskStmtKind::Freeze(selection) => frozen.push(selection),
                 TaskStmtKind::Error => {}
             }
@@ -181,6 +179,28 @@ impl Checker<'_> {
             let made = StepGraph { graph, reports };
             if training { train = Some(made) } else { eval = Some(made) }
         }
+        let mut loaded = Vec::new();
+        if whole && self.errors() == first_errors {
+            for (selection, from, span) in loads {
+                loaded.extend(self.load(selection, from, span, &mut scope));
+            }
+            let reports = eval.as_ref().map_or(&[][..], |e: &StepGraph| &e.reports);
+            if let Some(stop) = &mut settings.stop_when {
+                self.watched(stop, reports);
+            }
+        } else {
+            // What they select counts as used.
+            for (selection, ..) in loads {
+                let roots = selection.include.iter().filter_map(|p| p.parts.first());
+                for root in roots {
+                    if let SelectionPart::Name(name) = root
+                        && let Some(local) = scope.local(&name.name)
+                    {
+                        local.used = true;
+                    }
+                }
+            }
+        }
         self.unused_bindings(decl, &scope);
         let rows = self.rows.split_off(first_row);
         self.task_scopes.insert(name.clone(), scope.locals.iter().map(|l| (l.name.clone(), l.value.clone())).collect());
@@ -198,6 +218,7 @@ impl Checker<'_> {
                 }
             }
         }
+        let metrics = vars.iter().copied().filter(|v| self.is_metric(*v)).collect();
         let mut seen = BTreeSet::new();
         let layers = rows.into_iter().filter(|r| seen.insert(r.path.clone())).collect();
         Some(Task {
@@ -212,6 +233,9 @@ impl Checker<'_> {
             eval,
             vars: vars.into_iter().collect(),
             layers,
+            loads: loaded,
+            metrics,
+            averages: self.forms.averages.iter().map(|(p, a)| (*p, *a)).collect(),
         })
     }
 
@@ -226,6 +250,10 @@ impl Checker<'_> {
         scope: &mut Scope,
     ) {
         let is_setting = SETTINGS.contains(&name.name.as_str());
+        if name.name == "stop_when" {
+            settings.stop_when = self.stop_when(value, scope);
+            return;
+        }
         let result = if is_setting && matches!(name.name.as_str(), "optimizer") {
             self.eval(value, scope)
         } else {
@@ -236,6 +264,7 @@ impl Checker<'_> {
             }
         };
         if !is_setting {
+            result.iter().for_each(|v| self.name_copy(v, &name.name));
             // A setting's name with a slip in it, that nothing uses, is reported at the end.
             scope.bind(&name.name, result.unwrap_or(Value::Poison), name.span);
             return;
@@ -424,7 +453,7 @@ impl Checker<'_> {
             }
             let ty = Ty { dtype: field.dtype, axes, tag: None, weak: false };
             let number = fields.len() as u32;
-            fields.push(FieldUse { name: name.name.clone(), dtype: field.dtype, shape });
+            fields.push(FieldUse { name: name.name.clone(), dtype: field.dtype, shape, classes: field.classes });
             if let Some(declared) = &param.ty
                 && let Form::Tensor(form) = form(declared)
             {
@@ -559,7 +588,9 @@ impl Checker<'_> {
             );
         };
         if let Some((_, value)) = scope.iter().find(|(n, _)| *n == name.name) {
-            return Some(value.clone());
+            let value = value.clone();
+            // A task that trains has a copy of its own.
+            return Some(if self.forms.trains { self.copied(value, task) } else { value });
         }
         let names: Vec<String> = scope.iter().map(|(n, _)| n.clone()).collect();
         self.fail(

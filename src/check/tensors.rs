@@ -534,6 +534,10 @@ impl Checker<'_> {
     /// `x[a, b:c, ..]`
     pub fn index(&mut self, base: Value, indices: &[Index], span: Span, scope: &mut Scope) -> Res<Value> {
         match self.present(base, span) {
+            Value::Record(parts) => {
+                let items = parts.iter().map(|(_, v)| v.clone()).collect();
+                self.index(Value::Tuple(items), indices, span, scope)
+            }
             Value::List(items) | Value::Tuple(items) => {
                 let [Index::At(at)] = indices else {
                     return self.not_supported(span, "a slice of a list");
@@ -678,6 +682,9 @@ impl Checker<'_> {
         match base {
             Value::Layer(id) => self.member_field(id, name, span),
             Value::Clock => self.clock_field(name, span),
+            Value::Record(parts) if parts.iter().any(|(n, _)| *n == name.name) => {
+                parts.iter().find(|(n, _)| *n == name.name).map(|(_, v)| v.clone())
+            }
             Value::Data(data) => self.data_field(&data, name),
             Value::Task(task) => self.task_field(&task, name, span),
             Value::Poison | Value::Unknown => Some(base),

@@ -169,6 +169,8 @@ pub enum Value {
     None,
     List(Vec<Value>),
     Tuple(Vec<Value>),
+    /// A tuple whose parts have names: `top_k(x, 2).indices`.
+    Record(Rc<Vec<(&'static str, Value)>>),
     Range(Dim, Dim),
     Stage(Rc<Stage>),
     Recipe(Rc<Recipe>),
@@ -210,6 +212,7 @@ impl Value {
             Value::None => "none".into(),
             Value::List(_) => "a list".into(),
             Value::Tuple(v) => format!("a tuple of {}", v.len()),
+            Value::Record(v) => format!("a tuple of {}", v.len()),
             Value::Range(a, b) => format!("the range {a}..{b}"),
             Value::Stage(s) => format!("the function `{}`", s.callable.name()),
             Value::Recipe(r) => format!("the layer `{}`", r.decl.name.name),

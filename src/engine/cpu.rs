@@ -59,6 +59,38 @@ impl CpuEngine {
         })
     }
 
+    /// A plan that needs more than the task's `budget` is an error that names the largest tensors.
+    fn within_budget(&self, plan: &Plan) -> Result<(), Box<Diagnostic>> {
+        let Some((budget, span)) = self.task.settings.budget else { return Ok(()) };
+        let needed = (self.vars.bytes() + plan.arena_bytes) as u64;
+        if needed <= budget {
+            return Ok(());
+        }
+        let size = |bytes: u64| plan::report::size(bytes as usize);
+        let mut fault = Diagnostic::error(
+            codes::BUDGET,
+            span,
+            format!("a step needs {}, more than the budget of {}", size(needed), size(budget)),
+        )
+        .label("the budget")
+        .note(format!(
+            "{} of variables and {} of arena",
+            size(self.vars.bytes() as u64),
+            size(plan.arena_bytes as u64)
+        ));
+        let mut buffers: Vec<&plan::Buffer> = plan.schedule.buffers.iter().collect();
+        buffers.sort_by_key(|b| std::cmp::Reverse(b.bytes()));
+        let mut places = vec![span];
+        for buffer in buffers.iter().take(12) {
+            if places.len() < 4 && !places.contains(&buffer.origin.span) {
+                places.push(buffer.origin.span);
+                let text = format!("{} for {} {:?}", size(buffer.bytes() as u64), buffer.dtype, buffer.shape);
+                fault = fault.also(buffer.origin.span, text);
+            }
+        }
+        Err(Box::new(fault.help("a smaller batch or a narrower net needs less; `nnc plan` lists every tensor")))
+    }
+
     fn compile(&mut self, graph: &Graph<usize>, times: &mut Times) -> Result<(Plan, Executable), Box<Diagnostic>> {
         let plan = plan_graph(graph, &self.layout, self.pool.threads(), times)?;
         let executable = timed(times, "machine code", || Executable::load(&plan, &self.layout, self.pool.clone()))?;
@@ -177,6 +209,7 @@ impl Engine for CpuEngine {
             let mut report = EntryReport::default();
             let graph = stages::step_graph(&self.task, entry, batch, &mut report.stages)?;
             let (plan, executable) = self.compile(&graph, &mut report.stages)?;
+            self.within_budget(&plan)?;
             report.flops = stages::flops(&graph);
             report.kernels = plan.schedule.kernels.len();
             report.launches = plan.schedule.launches.len();

@@ -7,6 +7,7 @@
 mod elementwise;
 mod index;
 mod movement;
+mod order;
 mod reduce;
 mod window;
 
@@ -144,6 +145,8 @@ fn evaluate(
         (Op::Concat { axis }, parts) => movement::concat(parts, *axis)?,
         (Op::Reduce { op, axes }, [x]) => reduce::reduce(*op, x, axes, node.ty.dtype)?,
         (Op::ArgReduce { max, axis }, [x]) => reduce::arg(*max, x, *axis)?,
+        (Op::Cumulate { op, axis, reverse }, [x]) => order::cumulate(*op, x, *axis, *reverse, node.ty.dtype)?,
+        (Op::ArgSort { axis, descending }, [x]) => order::argsort(x, *axis, *descending)?,
         (Op::Take { axis }, [x, index]) => index::take(x, index, *axis)?,
         (Op::ScatterAdd { axis, size }, [updates, index]) => index::scatter_add(updates, index, *axis, *size)?,
         (Op::Pick { axis }, [x, index]) => index::pick(x, index, *axis)?,

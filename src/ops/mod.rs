@@ -9,6 +9,7 @@ mod leaf;
 mod matmul;
 mod movement;
 mod op;
+mod order;
 mod pool;
 mod random;
 mod reduce;

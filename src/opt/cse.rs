@@ -78,6 +78,9 @@ fn key(node: &Node<usize>) -> Vec<u64> {
         | Op::Take { axis }
         | Op::ScatterAdd { axis, .. }
         | Op::Pick { axis } => key.push(*axis as u64),
+        Op::Cumulate { axis, reverse: flag, .. } | Op::ArgSort { axis, descending: flag } => {
+            key.extend([*axis as u64, u64::from(*flag)]);
+        }
         Op::Matmul { batch } => key.push(*batch as u64),
         // The record names the scalar operation; sizes are all there is to a window.
         Op::Key

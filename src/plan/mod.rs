@@ -5,6 +5,7 @@ mod lower;
 mod lower_draw;
 mod lower_eval;
 mod lower_kernel;
+mod lower_lanes;
 mod lower_nests;
 mod lower_order;
 mod lower_runtime;

@@ -13,6 +13,7 @@ mod not_finite;
 mod predict;
 mod progress;
 mod session;
+mod start;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,9 @@ pub use feed::{Feed, open, split};
 pub use predict::{Predictions, predict};
 pub use progress::{News, Observer, Silent};
 pub use session::{Ending, Outcome, Session, Setup};
-pub use state::{Best, State, source_hash};
-pub use weights::{load_all, load_net, save, seed_of};
+pub use start::{Start, start};
+pub use state::{Best, State, Watched, source_hash};
+pub use weights::{load_all, load_net, net_value, save, seed_of};
 
 use crate::diag::Diagnostic;
 
