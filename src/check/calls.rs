@@ -3,10 +3,10 @@
 use super::context::{Bound, Call, Checker, ReasonKind, Res, Scope};
 use super::shapes::{Form, Place, form};
 use super::values::{Callable, Given, Tag, Ty, Value};
-use crate::diag::{Diagnostic, codes, suggest};
+use crate::diag::{Diagnostic, Label, codes, suggest};
 use crate::ops::{ArgKind, DType, Op};
 use crate::source::Span;
-use crate::syntax::ast::{FnDecl, Param, Relation, TypeExpr, TypeKind, WhereClause};
+use crate::syntax::ast::{DimExpr, Expr, ExprKind, FnDecl, Param, Relation, TypeExpr, TypeKind, WhereClause};
 use std::rc::Rc;
 
 /// How many functions and layers may be inside one another before it must be an endless recursion.
@@ -76,6 +76,10 @@ impl Checker<'_> {
 
     fn call_fn_body(&mut self, decl: &Rc<FnDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
         let mut scope = Scope::new(decl.name.span.file);
+        if self.doubtful.contains(&decl.name.name) {
+            self.sheet.hurt = true;
+            return Some(Value::Poison);
+        }
         let errors = self.errors();
         let bound = self.bind_params(&decl.name.name, &decl.params, given, span, &mut scope);
         let broken = self.broken.contains(&decl.name.name) || has_poison(&decl.params, &scope);
@@ -144,6 +148,7 @@ impl Checker<'_> {
                 },
             };
             let value = self.present(value, at);
+            let literal = matches!(value, Value::Int(..) | Value::Float(_) | Value::Bool(_)).then(|| value.clone());
             let text = format!("argument `{}` of `{what}`", param.name.name);
             let place = Place { span: at, what: &text };
             let value = match &param.ty {
@@ -162,8 +167,24 @@ impl Checker<'_> {
                 scope.dims.insert(param.name.name.clone(), Bound { size: size.clone(), why });
             }
             scope.bind(&param.name.name, value, param.name.span);
+            if whole.is_some() && literal.is_some() && self.unbound(param, scope) {
+                let text = format!("argument `{}` of `{what}`", param.name.name);
+                let wanted = param.ty.as_ref().map_or(String::new(), |t| self.sources.text(t.span).to_string());
+                let value = literal.unwrap_or(Value::Poison);
+                whole = self.wrong_kind(value, &format!("a tensor {wanted}"), Place { span: at, what: &text });
+            }
         }
         whole
+    }
+
+    /// True if nothing so far has bound a dim that the parameter's type names.
+    fn unbound(&self, param: &Param, scope: &Scope) -> bool {
+        let Some(Form::Tensor(form)) = param.ty.as_ref().map(form) else { return false };
+        let known = |n: &String| scope.dims.contains_key(n) || scope.locals.iter().any(|l| l.name == *n);
+        form.dims.iter().any(|d| match d {
+            DimExpr::Size(Expr { kind: ExprKind::Name(n), .. }) => !known(n) && !self.has_member(scope, n),
+            _ => false,
+        }) && param.default.is_none()
     }
 
     /// Sorts arguments to their parameters; reports those that fit nowhere and those that are missing, and goes on as if
@@ -180,6 +201,7 @@ impl Checker<'_> {
         let mut placed: Vec<Option<Given>> = vec![None; names.len()];
         let mut position = 0;
         let mut lost = false;
+        let mut extra = None;
         let mut renamed = Vec::new();
         for one in given {
             let index = match &one.name {
@@ -202,7 +224,7 @@ impl Checker<'_> {
                 }
             };
             if index >= names.len() {
-                self.too_many(what, names, one.span);
+                extra = extra.or(Some(one.span));
             } else if placed[index].is_some() {
                 lost = true;
                 self.report(
@@ -219,6 +241,9 @@ impl Checker<'_> {
                 placed[index] = Some(one);
             }
         }
+        if let Some(span) = extra {
+            self.too_many(what, names, span);
+        }
         for (meant, one) in renamed {
             match &mut placed[meant] {
                 free @ None => *free = Some(one),
@@ -233,6 +258,10 @@ impl Checker<'_> {
                     .label("not given here")
                     .help(format!("it is declared as `{what}({form})`")),
             );
+        }
+        if !missing.is_empty() {
+            // Which of the others stand at their places is not known.
+            placed.iter_mut().flatten().filter(|g| g.name.is_none()).for_each(|g| g.value = Value::Poison);
         }
         for i in missing {
             self.sheet.hurt = true;
@@ -377,8 +406,10 @@ impl Checker<'_> {
             (_, Form::Tensor(form)) => match value {
                 Value::Tensor(node) => {
                     let ty = self.ty(node).clone();
-                    self.match_tensor(&form, &ty, scope, place)?;
-                    Some(Value::Tensor(node))
+                    self.subject = Some(node);
+                    let matched = self.match_tensor(&form, &ty, scope, place);
+                    self.subject = None;
+                    matched.map(|()| Value::Tensor(node))
                 }
                 // Number literals and truth values fit any shape.
                 Value::Int(..) | Value::UnknownNumber if form.dtype != DType::Bool => Some(value),
@@ -441,6 +472,12 @@ impl Checker<'_> {
             ),
             "layer" => matches!(value, Value::Recipe(_) | Value::Layer(_) | Value::Stage(_)),
             "clock" => matches!(value, Value::Clock),
+            "duration" => {
+                matches!(
+                    value,
+                    Value::Quantity(..) | Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::Tensor(_)
+                )
+            }
             "parameters" => true,
             _ => return self.not_a_type(kind, kind_span, false),
         };
@@ -455,6 +492,7 @@ impl Checker<'_> {
             "fn" => "a function",
             "rate" => "a number or a schedule",
             "layer" => "a layer",
+            "duration" => "a number of steps or epochs",
             _ => "the clock",
         };
         self.wrong_kind(value, wanted, place)
@@ -577,6 +615,27 @@ impl Checker<'_> {
     ) -> Res<Value> {
         let value = self.present(value, span);
         let Some(declared) = declared else { return Some(value) };
+        let said = self.found.len();
+        let result = self.match_declared(value, declared, span, what, scope);
+        // The other side of the contradiction.
+        if !self.is_builtin(declared.span)
+            && let Some(fault) = self.found.get_mut(said)
+            && fault.secondary.is_empty()
+            && fault.span() != Some(declared.span)
+        {
+            fault.secondary.push(Label { span: declared.span, text: "declared here".into() });
+        }
+        result
+    }
+
+    fn match_declared(
+        &mut self,
+        value: Value,
+        declared: &TypeExpr,
+        span: Span,
+        what: &str,
+        scope: &mut Scope,
+    ) -> Res<Value> {
         let text = format!("the result of `{what}`");
         let place = Place { span, what: &text };
         match (&declared.kind, value) {
@@ -604,7 +663,8 @@ impl Checker<'_> {
                 }
                 if ty.weak || ty.tag != form.tag {
                     (ty.weak, ty.dtype, ty.tag) = (false, form.dtype, form.tag);
-                    return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, span)));
+                    let at = if self.is_builtin(declared.span) { span } else { declared.span };
+                    return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, at)));
                 }
                 Some(Value::Tensor(node))
             }
@@ -639,8 +699,7 @@ pub fn has_poison(params: &[Param], scope: &Scope) -> bool {
 fn listed_word(param: &Param, value: &crate::syntax::ast::Expr) -> Option<String> {
     let crate::syntax::ast::ExprKind::Name(word) = &value.kind else { return None };
     let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
-    let listed =
-        |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
+    let listed = |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
     options.iter().any(listed).then(|| word.clone())
 }
 

@@ -101,6 +101,7 @@ impl Checker<'_> {
         }
         let Some((optimizer, optimizer_span)) = optimizer else {
             if self.step.as_ref().is_some_and(|s| s.optimizer_broken) {
+                self.sheet.hurt = true;
                 return None;
             }
             return self.fail(
@@ -218,6 +219,17 @@ impl Checker<'_> {
         let mut open: Vec<NodeId> = from.to_vec();
         while let Some(id) = open.pop() {
             let node = self.sheet.graph.node(id);
+            if let Op::ScanResult { index } = node.op
+                && let Op::Scan(scan) = &self.sheet.graph.node(node.inputs[0]).op
+            {
+                let operands = &self.sheet.graph.node(node.inputs[0]).inputs;
+                for (operand, reached) in operands.iter().zip(scan.reaches(index)) {
+                    if reached && self.ty(*operand).dtype.is_float() && seen.insert(*operand) {
+                        open.push(*operand);
+                    }
+                }
+                continue;
+            }
             let passes = !matches!(ops::def_of(&node.op).gradient, GradientRule::None(_)) || node.op == Op::Gradient;
             if !passes {
                 continue;
@@ -232,7 +244,7 @@ impl Checker<'_> {
     }
 
     /// Parameters of a task that no `minimize` moves; a net that none of them moves is one fault.
-    pub fn unmoved_parameters(&mut self, task: usize, moved: &BTreeSet<VarId>) {
+    pub fn unmoved_parameters(&mut self, task: usize, moved: &BTreeSet<VarId>, scope: &Scope) {
         let root = |path: &str| path.split('.').next().unwrap_or(path).to_string();
         let mut lost: Vec<(String, String, Span, VarId)> = Vec::new();
         let mut trained: BTreeSet<String> = BTreeSet::new();
@@ -252,7 +264,11 @@ impl Checker<'_> {
         }
         let mut said = BTreeSet::new();
         for (net, path, span, var) in lost {
-            let made = self.instances.iter().find(|i| i.task == task && i.path == net).map(|i| i.span);
+            let bound = scope.locals.iter().find(|l| l.name == net).map(|l| &l.value);
+            let made = match bound {
+                Some(Value::Layer(id)) => Some(self.instances[id.0 as usize].span),
+                _ => None,
+            };
             match made {
                 Some(made) if !trained.contains(&net) => {
                     if said.insert(net.clone()) {

@@ -79,7 +79,9 @@ impl Checker<'_> {
                 let value = match &member.kind {
                     MemberKind::State { init, .. } => {
                         let path = format!("{}.{}", slots[i], member.name.name);
-                        self.optimizer_state(&path, init.as_ref(), &ty, member.span, &mut scope)
+                        let declared = self.vars[var.0 as usize].span;
+                        let place = if self.is_builtin(member.span) { declared } else { member.span };
+                        self.optimizer_state(&path, init.as_ref(), &ty, place, &mut scope)
                     }
                     MemberKind::Bind(expr) => {
                         let value = self.eval(expr, &mut scope).unwrap_or(Value::Poison);
@@ -282,8 +284,8 @@ impl Checker<'_> {
         span: Span,
         scope: &mut Scope,
     ) -> Res<VarId> {
-        if let Some(i) = self.vars.iter().position(|v| v.task == self.task && v.path == path) {
-            return Some(VarId(i as u32));
+        if let Some(&var) = self.optimizer_states.get(path) {
+            return Some(var);
         }
         std::mem::swap(&mut self.sheet, &mut self.init);
         let before = self.enter_path(path);
@@ -295,7 +297,9 @@ impl Checker<'_> {
         });
         self.scope_path = before;
         std::mem::swap(&mut self.sheet, &mut self.init);
-        Some(self.add_var(VarKind::OptimizerState, path, ty.dtype, &ty.axes, node?, span))
+        let var = self.add_var(VarKind::OptimizerState, path, ty.dtype, &ty.axes, node?, span);
+        self.optimizer_states.insert(path.to_string(), var);
+        Some(var)
     }
 
     /// A running average of each parameter that moved: `average = decay * average + (1 - decay) * parameter` after each

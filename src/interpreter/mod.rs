@@ -2,13 +2,15 @@
 //! the two can be compared; it is also the target `interpreter`, which trains whole models.
 //!
 //! In go a graph without `Gradient` nodes and the values of its leaves; out come the values of its outputs, in order.
-//! Whole numbers and truth values are carried as f64, exactly below 2^53. A fault names the node.
+//! Whole numbers and truth values are carried as f64, exactly below 2^53; halves are rounded after every operation. A
+//! fault names the node.
 
 mod elementwise;
 mod index;
 mod movement;
 mod order;
 mod reduce;
+mod scan;
 mod window;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use std::collections::BTreeMap;
 use ndarray::{ArcArray, Array1, IxDyn};
 
 use crate::graph::{Graph, Node, NodeId, Origin, OutputKind};
-use crate::ops::{Clock, Op, VarId, def_of, threefry};
+use crate::ops::{Clock, Lowering, Op, VarId, def_of, half, threefry};
 
 /// The value of a node; cheap to clone.
 pub type Tensor = ArcArray<f64, IxDyn>;
@@ -50,36 +52,67 @@ pub struct Interpreter;
 impl Interpreter {
     /// One step: the outputs in the graph's order, elements row by row in memory.
     pub fn run(graph: &Graph<usize>, inputs: &Inputs) -> Result<Vec<(OutputKind, Tensor)>, Fault> {
-        let mut uses = vec![0usize; graph.nodes.len()];
-        let used = graph.nodes.iter().flat_map(|node| &node.inputs).chain(graph.outputs.iter().map(|o| &o.node));
-        used.for_each(|id| uses[id.index()] += 1);
-        let mut values: Vec<Option<Tensor>> = vec![None; graph.nodes.len()];
-        for (id, node) in graph.ids().zip(&graph.nodes) {
-            if uses[id.index()] == 0 {
-                continue;
+        run_with(graph, inputs, &[])
+    }
+}
+
+/// [`Interpreter::run`] of a graph whose `Parameter` nodes have these values.
+fn run_with(graph: &Graph<usize>, inputs: &Inputs, parameters: &[Tensor]) -> Result<Vec<(OutputKind, Tensor)>, Fault> {
+    let mut uses = vec![0usize; graph.nodes.len()];
+    let used = graph.nodes.iter().flat_map(|node| &node.inputs).chain(graph.outputs.iter().map(|o| &o.node));
+    used.for_each(|id| uses[id.index()] += 1);
+    let mut results: BTreeMap<NodeId, Vec<Tensor>> = BTreeMap::new();
+    let mut values: Vec<Option<Tensor>> = vec![None; graph.nodes.len()];
+    for (id, node) in graph.ids().zip(&graph.nodes) {
+        if uses[id.index()] == 0 {
+            continue;
+        }
+        let operands: Vec<Tensor> = node.inputs.iter().filter_map(|i| values[i.index()].clone()).collect();
+        let fault = |message| Fault { node: id, origin: node.origin, message };
+        let types = node.inputs.iter().map(|i| graph.ty(*i).dtype).collect::<Vec<_>>();
+        let value = match &node.op {
+            Op::Scan(scan) => {
+                results.insert(id, scan::run(scan, operands, inputs)?);
+                scalar(0.0)
             }
-            let operands: Vec<Tensor> = node.inputs.iter().filter_map(|i| values[i.index()].clone()).collect();
-            let fault = |message| Fault { node: id, origin: node.origin, message };
-            let types = node.inputs.iter().map(|i| graph.ty(*i).dtype).collect::<Vec<_>>();
-            let value = evaluate(node, &operands, &types, inputs).map_err(fault)?;
-            if value.shape() != node.ty.shape {
-                let name = def_of(&node.op).name;
-                return Err(fault(format!("`{name}` gave shape {:?} instead of {}", value.shape(), node.ty)));
+            Op::ScanResult { index } => {
+                let all = results.get(&node.inputs[0]);
+                let taken = all.and_then(|all| all.get(*index)).cloned();
+                taken.ok_or_else(|| fault("the scan has no such result".into()))?
             }
-            values[id.index()] = Some(value);
-            for input in &node.inputs {
-                uses[input.index()] -= 1;
-                if uses[input.index()] == 0 {
-                    values[input.index()] = None;
-                }
+            Op::Parameter(index) => {
+                let given = parameters.get(*index as usize).cloned();
+                given.ok_or_else(|| fault(format!("parameter {index} has no value")))?
+            }
+            _ => rounded(node, evaluate(node, &operands, &types, inputs).map_err(fault)?),
+        };
+        if value.shape() != node.ty.shape {
+            let name = def_of(&node.op).name;
+            return Err(fault(format!("`{name}` gave shape {:?} instead of {}", value.shape(), node.ty)));
+        }
+        values[id.index()] = Some(value);
+        for input in &node.inputs {
+            uses[input.index()] -= 1;
+            if uses[input.index()] == 0 {
+                values[input.index()] = None;
+                results.remove(input);
             }
         }
-        Ok(graph
-            .outputs
-            .iter()
-            .filter_map(|output| Some((output.kind, standard(values[output.node.index()].as_ref()?))))
-            .collect())
     }
+    Ok(graph
+        .outputs
+        .iter()
+        .filter_map(|output| Some((output.kind, standard(values[output.node.index()].as_ref()?))))
+        .collect())
+}
+
+/// The value in the node's dtype: halves are rounded after every operation. Wider floats keep all digits.
+fn rounded(node: &Node<usize>, value: Tensor) -> Tensor {
+    let moved = matches!(def_of(&node.op).lowering, Lowering::View);
+    if !node.ty.dtype.is_half() || moved {
+        return value;
+    }
+    value.map(|x| half::round(*x, node.ty.dtype)).into_shared()
 }
 
 /// The same elements, row by row in memory.

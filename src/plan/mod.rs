@@ -9,10 +9,12 @@ mod lower_lanes;
 mod lower_nests;
 mod lower_order;
 mod lower_runtime;
+mod lower_scan;
 pub mod reference;
 pub mod report;
 mod schedule;
 pub mod show;
+mod widen;
 
 pub use arena::{ALIGN, NoWorkspace, WorkspaceSizes, plan, var_layout, verify};
 pub use lower::{LowerError, lower, lower_groups};

@@ -184,7 +184,7 @@ impl<'a> Session<'a> {
         let feed = &mut self.setup.train;
         let samples = feed.load(self.setup.seed, clock.epoch, self.course.position(done));
         let batch = feed.engine_batch(samples);
-        let inputs = StepInputs { fields: feed.fields(), clock, seed: self.setup.seed };
+        let inputs = StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock, seed: self.setup.seed };
         self.setup.engine.run(Entry::Train, batch, &inputs)?;
         Ok(samples)
     }
@@ -301,7 +301,8 @@ impl<'a> Session<'a> {
     fn checkpoint(&mut self, best: bool, observer: &mut dyn Observer) -> Result<()> {
         self.metrics.sync()?;
         self.state.rows = self.metrics.rows();
-        let metadata = self.state.metadata(&self.course);
+        let mut metadata = self.state.metadata(&self.course);
+        metadata.extend(self.setup.train.vocabularies());
         let setup = &self.setup;
         let paths = [(best.then(|| setup.folder.best()), true), (Some(setup.folder.last()), false)];
         for (path, averaged) in paths.iter().filter_map(|(p, averaged)| Some((p.as_ref()?, *averaged))) {
@@ -362,7 +363,7 @@ impl<'a> Session<'a> {
         let clock = self.course.clock(bad);
         let feed = &mut self.setup.train;
         let samples = feed.load(self.setup.seed, clock.epoch, self.course.position(bad));
-        let inputs = StepInputs { fields: feed.fields(), clock, seed: self.setup.seed };
+        let inputs = StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock, seed: self.setup.seed };
         self.setup.engine.explain_not_finite(Entry::Train, feed.engine_batch(samples), &inputs)
     }
 }
