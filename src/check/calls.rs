@@ -18,6 +18,9 @@ pub const KINDS: &[&str] = &["int", "float", "bool", "string", "fn", "layer", "c
 impl Checker<'_> {
     /// Calls a function with evaluated arguments.
     pub fn call(&mut self, callable: &Callable, given: Vec<Given>, span: Span) -> Res<Value> {
+        if let Some(result) = self.call_with_parameters(callable, &given, span) {
+            return result;
+        }
         match callable {
             Callable::Fn(decl) => self.call_fn(&decl.clone(), given, span),
             Callable::Surface(surface) => self.call_surface(surface, given, span),
@@ -417,6 +420,7 @@ impl Checker<'_> {
                     self.wrong_kind(v, &format!("a {wanted}"), place)
                 }
             },
+            (_, Form::Kind(kind)) if kind.name == "parameters" => self.as_parameters(value, place.span),
             (_, Form::Kind(kind)) => self.fit_kind(value, &kind.name.clone(), kind.span, place),
             _ => Some(value),
         }
