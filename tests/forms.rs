@@ -66,7 +66,7 @@ impl<'a> Run<'a> {
 
     fn entry(&mut self, entry: Entry) {
         let clock = ClockValues { step: self.step, epoch: 0, steps: self.steps, epoch_steps: self.steps };
-        self.engine.run(entry, 0, &StepInputs { fields: &[], clock, seed: 0 }).expect("a step");
+        self.engine.run(entry, 0, &StepInputs { fields: &[], clock, seed: 0, lengths: &[] }).expect("a step");
     }
 
     fn train(&mut self, times: usize) {

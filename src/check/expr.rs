@@ -370,12 +370,9 @@ impl Checker<'_> {
         match def {
             Def::Fn(decl) => Some(self.bare(Callable::Fn(decl), span)),
             Def::Layer(decl) => Some(Value::Recipe(Rc::new(Recipe { decl, given: Vec::new(), span }))),
-            Def::Optimizer(decl) => Some(Value::Optimizer(Rc::new(OptimizerValue {
-                decl,
-                given: Vec::new(),
-                groups: Vec::new(),
-                span,
-            }))),
+            Def::Optimizer(decl) => {
+                Some(Value::Optimizer(Rc::new(OptimizerValue { decl, given: Vec::new(), groups: Vec::new(), span })))
+            }
             Def::Task => Some(Value::Task(name.into())),
             Def::Const(expr) => {
                 if let Some(value) = self.constants.get(name) {

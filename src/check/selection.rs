@@ -85,8 +85,7 @@ impl Checker<'_> {
             }
             None => return self.no_net(root, "", scope),
         };
-        loop {
-            let Value::Layer(id) = value else { break };
+        while let Value::Layer(id) = value {
             let Some(SelectionPart::Name(name)) = parts.peek() else { break };
             let Some(next) = self.child(id, &name.name) else { break };
             value = next;

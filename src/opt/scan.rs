@@ -341,7 +341,6 @@ impl Hoister<'_> {
                     }
                 };
                 let inputs: Vec<NodeId> = node.inputs.iter().zip(&inputs).map(same).collect();
-                drop(b);
                 self.out.push(op.clone(), inputs, ty, node.origin)
             }
         };

@@ -41,8 +41,8 @@ pub fn start(
         if !of.vars.contains(&source) || of.metrics.contains(&source) {
             continue;
         }
-        if !files.contains_key(&owner) {
-            files.insert(owner, trained(of)?);
+        if let std::collections::btree_map::Entry::Vacant(place) = files.entry(owner) {
+            place.insert(trained(of)?);
         }
         let is = engine.var(v);
         let path = &program.var(source).path;
