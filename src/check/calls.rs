@@ -86,13 +86,15 @@ impl Checker<'_> {
         if bound.is_none() || broken || self.bind_wheres(&decl.wheres, &mut scope).is_none() {
             return Some(self.declared_result(decl.result.as_ref(), &mut scope, span));
         }
-        if let Some((_, gradient)) = &decl.gradient {
-            return self.not_supported(gradient.span, "a gradient of one's own");
-        }
+        let arguments = decl.gradient.as_ref().map(|_| scope.clone());
         let end = decl.body.stmts.last().map_or(decl.body.span, |s| s.span);
         let value = self
             .eval_block(&decl.body, &mut scope, false)
             .and_then(|v| self.match_result(v, decl.result.as_ref(), end, &decl.name.name, &mut scope));
+        let value = match (value, &arguments) {
+            (Some(value), Some(arguments)) => self.with_gradient(decl, value, arguments, span),
+            (value, _) => value,
+        };
         if self.errors() == errors {
             self.warn_unused(&scope);
         }

@@ -234,7 +234,12 @@ impl Checker<'_> {
             if !passes {
                 continue;
             }
-            for &input in &node.inputs {
+            let inputs = match node.op {
+                // Not through the value: what the gradient is by is said.
+                Op::CustomGradient { inputs } => &node.inputs[2..2 + inputs],
+                _ => &node.inputs[..],
+            };
+            for &input in inputs {
                 if self.ty(input).dtype.is_float() && seen.insert(input) {
                     open.push(input);
                 }

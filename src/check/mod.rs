@@ -15,6 +15,7 @@ mod explain;
 mod expr;
 mod foreign;
 mod forms;
+mod gradients;
 mod groups;
 mod layers;
 mod library;

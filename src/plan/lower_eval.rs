@@ -220,7 +220,7 @@ impl<'a> Eval<'a> {
                 let a = self.value(input(0), at)?;
                 Ok(self.builder.cast(a, dtype))
             }
-            Op::StopGradient => self.value(input(0), at),
+            Op::StopGradient | Op::CustomGradient { .. } => self.value(input(0), at),
             Op::Uniform { site, .. } => {
                 let key = [0, 1, 2, 3].map(|i| self.value(input(0), &[Index::constant(i)]));
                 let [a, b, c, d] = key;
