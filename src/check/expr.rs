@@ -565,9 +565,7 @@ impl Checker<'_> {
             }
             Pattern::Tuple(parts, span) => {
                 let items = match self.unpacked(value, parts.len(), value_span) {
-                    Value::Record(items) if items.len() == parts.len() => {
-                        items.iter().map(|(_, v)| v.clone()).collect()
-                    }
+                    Value::Record(items) if items.len() == parts.len() => items.iter().map(|(_, v)| v.clone()).collect(),
                     Value::Tuple(items) | Value::List(items) if items.len() == parts.len() => items,
                     v if v.is_silent() => vec![v; parts.len()],
                     v => {

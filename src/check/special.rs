@@ -182,11 +182,9 @@ impl Checker<'_> {
             Value::List(items) | Value::Tuple(items) => Some(items.clone()),
             other => {
                 let text = other.kind();
-                self.fail(
-                    Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list"))
-                        .label("a list is needed here")
-                        .help("write it in brackets, for instance `[2, 3]`"),
-                )
+                self.fail(Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list"))
+                    .label("a list is needed here")
+                    .help("write it in brackets, for instance `[2, 3]`"))
             }
         }
     }
@@ -323,11 +321,9 @@ impl Checker<'_> {
             (Value::Tensor(_), _) | (_, Value::Tensor(_)) => {
                 self.elementwise(Kind::Binary(crate::ops::Binary::Div), args, span, "floor_div")
             }
-            _ => self.fail(
-                Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")
-                    .label("one of these is not, or the divisor is 0")
-                    .help("use `/` and `floor` for other numbers"),
-            ),
+            _ => self.fail(Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")
+                .label("one of these is not, or the divisor is 0")
+                .help("use `/` and `floor` for other numbers")),
         }
     }
 }

@@ -418,7 +418,7 @@ impl Checker<'_> {
                 let _: Res<()> = self.fail(
                     Diagnostic::error(codes::WRONG_KIND, span, "the last value of a `predict` step is what is written")
                         .label("a tensor is needed at its end")
-                        .help("end the step with the value to write"),
+                    .help("end the step with the value to write"),
                 );
                 return;
             };
@@ -447,16 +447,16 @@ impl Checker<'_> {
                     .label("nothing uses this")
                     .help(format!("did you mean `{meant}`?"))
                     .fix(format!("write `{meant}`"), vec![(span, meant.to_string())], false),
-                None => {
-                    Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("`{name}` is neither a setting nor used"))
-                        .label("nothing uses this")
-                        .help(match name.as_str() {
-                            "lr" | "learning_rate" => {
-                                "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`".to_string()
-                            }
-                            _ => "use it in the step, or remove it".to_string(),
-                        })
-                }
+                None => Diagnostic::error(
+                    codes::UNKNOWN_SETTING,
+                    span,
+                    format!("`{name}` is neither a setting nor used"),
+                )
+                .label("nothing uses this")
+                .help(match name.as_str() {
+                    "lr" | "learning_rate" => "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`".to_string(),
+                    _ => "use it in the step, or remove it".to_string(),
+                }),
             };
             self.report(fault);
         }
