@@ -39,6 +39,7 @@ pub mod interpreter;
 pub mod ops;
 pub mod opt;
 pub mod plan;
+pub mod reference;
 pub mod runtime;
 pub mod source;
 pub mod stages;

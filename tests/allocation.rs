@@ -55,7 +55,7 @@ fn a_program() {
     let mut run = |step| {
         for ((entry, batch), fields) in places.iter().zip(&batches) {
             let clock = nnc::engine::ClockValues { step, epoch: 0, steps: 100, epoch_steps: 23 };
-            engine.run(*entry, *batch, &nnc::engine::StepInputs { fields, clock, seed: 0 }).unwrap();
+            engine.run(*entry, *batch, &nnc::engine::StepInputs { fields, clock, seed: 0, lengths: &[] }).unwrap();
             assert!(engine.scalar(0).is_finite());
         }
     };

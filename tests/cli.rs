@@ -138,13 +138,10 @@ fn explain_and_doc_know_their_names() {
     has(&folder.nnc(0, &["explain", "shape-mismatch"]).0, &["# E0301"]);
     has(&folder.nnc(0, &["explain", "--list"]).0, &["E0101  syntax", "W1003  data-unchecked"]);
     has(&folder.nnc(2, &["explain", "shape-mismtach"]).1, &["did you mean `shape-mismatch`?"]);
-    has(
-        &folder.nnc(0, &["doc", "Linear"]).0,
-        &["std.layers.Linear", "layer Linear(out: int", "forward(x: f32[.., in])"],
-    );
+    has(&folder.nnc(0, &["doc", "Linear"]).0, &["layer Linear(out: int", "forward(x: f32[.., in])"]);
     has(&folder.nnc(0, &["doc", "std.layers.Conv2d"]).0, &["layer Conv2d"]);
-    has(&folder.nnc(0, &["doc", "conv2d"]).0, &["operation", "conv2d(x: tensor, weight: tensor"]);
-    has(&folder.nnc(0, &["doc", "mnist"]).0, &["data source", "fields: image"]);
+    has(&folder.nnc(0, &["doc", "conv2d"]).0, &["operations", "conv2d(x: tensor, weight: tensor"]);
+    has(&folder.nnc(0, &["doc", "mnist"]).0, &["data sources", "Fields: image"]);
     has(&folder.nnc(0, &["doc"]).0, &["std.layers", "operations", "data sources", "digits"]);
     has(&folder.nnc(2, &["doc", "Linaer"]).1, &["did you mean `Linear`?"]);
 }

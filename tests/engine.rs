@@ -31,7 +31,7 @@ fn learns_digits(target: Target) {
     let mut losses = Vec::new();
     for step in 0..40 {
         let clock = ClockValues { step, epoch: 0, steps: 100, epoch_steps: 100 };
-        engine.run(Entry::Train, 8, &StepInputs { fields: &fields, clock, seed: 0 }).expect("a step");
+        engine.run(Entry::Train, 8, &StepInputs { fields: &fields, lengths: &[], clock, seed: 0 }).expect("a step");
         losses.push(engine.scalar(0));
     }
     assert!((losses[0] - 10f64.ln()).abs() < 0.5, "{losses:?}");
@@ -48,7 +48,7 @@ fn gradient_descent_shrinks_every_number_by_the_same_factor() {
     let before = nnc::engine::bytes::to_f64(nnc::ops::DType::F32, &engine.var(theta).bytes);
     for step in 0..100 {
         let clock = ClockValues { step, epoch: 0, steps: 100, epoch_steps: 100 };
-        engine.run(Entry::Train, 0, &StepInputs { fields: &[], clock, seed: 3 }).expect("a step");
+        engine.run(Entry::Train, 0, &StepInputs { fields: &[], lengths: &[], clock, seed: 3 }).expect("a step");
     }
     let after = nnc::engine::bytes::to_f64(nnc::ops::DType::F32, &engine.var(theta).bytes);
     assert_eq!(before.len(), 100);

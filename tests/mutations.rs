@@ -199,7 +199,8 @@ fn words(text: &str) -> Vec<Word<'_>> {
             (Kind::Name, run(|c| c.is_ascii_alphanumeric() || c == '_'))
         } else if c.is_ascii_digit() {
             let whole = run(|c| c.is_ascii_digit());
-            let float = rest[whole..].starts_with('.') && rest.as_bytes().get(whole + 1).is_some_and(u8::is_ascii_digit);
+            let float =
+                rest[whole..].starts_with('.') && rest.as_bytes().get(whole + 1).is_some_and(u8::is_ascii_digit);
             let digits = if float || rest[whole..].starts_with('e') {
                 run(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
             } else {
@@ -234,9 +235,45 @@ struct Mutant {
 }
 
 const WORDS_OF_THE_LANGUAGE: &[&str] = &[
-    "and", "or", "not", "if", "else", "scan", "seq", "repeat", "yield", "param", "state", "minimize", "report", "load",
-    "freeze", "save", "use", "const", "fn", "layer", "model", "optimizer", "data", "train", "evaluate", "predict",
-    "generate", "forward", "update", "step", "in", "where", "int", "float", "bool", "string", "rate", "f32", "i32",
+    "and",
+    "or",
+    "not",
+    "if",
+    "else",
+    "scan",
+    "seq",
+    "repeat",
+    "yield",
+    "param",
+    "state",
+    "minimize",
+    "report",
+    "load",
+    "freeze",
+    "save",
+    "use",
+    "const",
+    "fn",
+    "layer",
+    "model",
+    "optimizer",
+    "data",
+    "train",
+    "evaluate",
+    "predict",
+    "generate",
+    "forward",
+    "update",
+    "step",
+    "in",
+    "where",
+    "int",
+    "float",
+    "bool",
+    "string",
+    "rate",
+    "f32",
+    "i32",
     "logits",
 ];
 
@@ -269,9 +306,8 @@ fn mutants(text: &str) -> Vec<Mutant> {
         let line = line_of(text, at);
         vec![line.saturating_sub(1), line, line + 1]
     };
-    let lines_with = |name: &str| -> Vec<usize> {
-        words.iter().filter(|w| w.text == name).flat_map(|w| near(w.at)).collect()
-    };
+    let lines_with =
+        |name: &str| -> Vec<usize> { words.iter().filter(|w| w.text == name).flat_map(|w| near(w.at)).collect() };
     let mut add = |kind: &'static str, new: String, lines: Vec<usize>, what: String| {
         out.push(Mutant { kind, text: new, lines, what });
     };
@@ -353,12 +389,21 @@ fn mutants(text: &str) -> Vec<Mutant> {
                             (words[from].at, words[j + 1].at)
                         };
                         let what = format!("{} {}", before(1), &text[a..b]);
-                        add("argument lost", replaced(text, a, b - a, ""), near(a), what);
+                        let bound =
+                            text[..w.at].rsplit('\n').next().unwrap_or("").trim().split(' ').next().unwrap_or("");
+                        let mut lines = near(a);
+                        lines.extend(lines_with(bound));
+                        add("argument lost", replaced(text, a, b - a, ""), lines, what);
                         from = j + 1;
                     }
                 }
                 let close = words[end].at;
-                add("argument too many", replaced(text, close, 0, ", 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3"), near(close), before(1).into());
+                add(
+                    "argument too many",
+                    replaced(text, close, 0, ", 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3"),
+                    near(close),
+                    before(1).into(),
+                );
                 add("unknown argument", replaced(text, close, 0, ", colour: 3"), near(close), before(1).into());
             }
             if calls && after(2) == ":" {
@@ -371,7 +416,8 @@ fn mutants(text: &str) -> Vec<Mutant> {
             let mut lines = near(w.at);
             // The partner is a place where it can be seen.
             if let Some(open) = (0..words.len()).find(|&o| {
-                ["(", "[", "{"].contains(&words[o].text) && closing(&words, o) == Some(i) || o == i && "([{".contains(w.text)
+                ["(", "[", "{"].contains(&words[o].text) && closing(&words, o) == Some(i)
+                    || o == i && "([{".contains(w.text)
             }) {
                 lines.extend(near(words[open].at));
                 if let Some(close) = closing(&words, open) {
@@ -384,7 +430,11 @@ fn mutants(text: &str) -> Vec<Mutant> {
             add("comma lost", replaced(text, w.at, 1, " "), near(w.at), format!("{} {}", before(1), after(1)));
         }
         if w.kind == Kind::Number && before(1) != "[" {
-            add("string for a number", replaced(text, w.at, w.text.len(), "\"ten\""), near(w.at), w.text.into());
+            let mut lines = near(w.at);
+            if before(3) == "const" {
+                lines.extend(lines_with(before(2)));
+            }
+            add("string for a number", replaced(text, w.at, w.text.len(), "\"ten\""), lines, w.text.into());
         }
         if w.text == "in" && after(1) == ":" {
             let value = words[i + 2];
@@ -407,9 +457,8 @@ fn lines(text: &str, out: &mut Vec<Mutant>) {
         }
         let trimmed = line.trim();
         let name = trimmed.split([' ', ':']).find(|w| !["param", "state"].contains(w)).unwrap_or("");
-        let balanced = ["()", "{}", "[]"]
-            .iter()
-            .all(|p| trimmed.matches(&p[..1]).count() == trimmed.matches(&p[1..]).count());
+        let balanced =
+            ["()", "{}", "[]"].iter().all(|p| trimmed.matches(&p[..1]).count() == trimmed.matches(&p[1..]).count());
         let uses: Vec<usize> = all
             .iter()
             .enumerate()
@@ -531,4 +580,96 @@ fn a_small_mistake_gives_one_error_at_its_place() {
     assert!(kinds.len() >= 20, "{} kinds", kinds.len());
     assert!(good * 100 >= caught * 97, "only {good} of {caught} mistakes have one error at their place");
     assert!(silent * 100 <= (caught + silent) * 5, "{silent} mistakes go unnoticed");
+}
+
+// ---- no text makes the checker panic or hang ----
+
+/// Checks on a stack as small as a thread's usually is.
+fn survives(text: &str) {
+    check(text);
+}
+
+#[test]
+fn every_prefix_and_deletion_is_checked() {
+    for (_, text) in programs() {
+        let ends: Vec<usize> = text.char_indices().map(|(i, _)| i).collect();
+        for &at in ends.iter().step_by(5) {
+            survives(&text[..at]);
+        }
+        for &at in ends.iter().skip(1).step_by(3) {
+            let next = text[at..].chars().next().map_or(1, char::len_utf8);
+            survives(&format!("{}{}", &text[..at], &text[at + next..]));
+        }
+    }
+}
+
+#[test]
+fn endless_and_enormous_programs_end() {
+    let deep = |open: &str, inner: &str, close: &str, n: usize| format!("{}{inner}{}", open.repeat(n), close.repeat(n));
+    let model = |members: &str, body: &str| {
+        format!(
+            "model Net {{\n  {members}\n  forward(x: f32[B, 8]) {{ {body} }}\n}}\ntrain {{\n  data = digits()\n  batch = 8\n  net = Net()\n  optimizer = Adam()\n  step(image, label) {{ minimize sum(net(reshape(image, [B * 8, 8]))) }}\n}}\n"
+        )
+    };
+    let mut texts = vec![
+        model("many = repeat 10000 { repeat 10000 { Linear(8) } }", "x |> many"),
+        model("many = repeat 10000 { repeat 10000 { relu } }", "x |> many"),
+        model("many = repeat 500 { Linear(8) }", "x |> many"),
+        model("many = repeat 9223372036854775807 { Linear(8) }", "x |> many"),
+        model("many = repeat i in -9223372036854775807..9223372036854775807 { Linear(i) }", "x |> many"),
+        model("fc = Linear(4611686018427387904 * 4)", "x |> fc"),
+        model("fc = Linear(2 ^ 1000)", "x |> fc"),
+        model("fc = Linear(2 ^ -1)", "x |> fc"),
+        model("fc = Linear(-5)", "x |> fc"),
+        model("fc = Linear(0)", "x |> fc"),
+        model("fc = Linear(9223372036854775807)", "x |> fc |> Dropout |> sum"),
+        model("param w: f32[9223372036854775807, 9223372036854775807] = 0", "x * sum(w)"),
+        model("conv = Conv2d(8, kernel: 9223372036854775807, stride: 0, padding: 9223372036854775807)", "x |> conv"),
+        model("conv = Conv2d(8, kernel: 3, groups: 0)", "reshape(x, [B, 2, 2, 2]) |> conv"),
+        model("conv = Conv2d(8, kernel: 3, stride: 0, dilation: -9223372036854775807)", "reshape(x, [B, 2, 2, 2]) |> conv"),
+        model("a = b\n  b = a", "x |> a"),
+        model("me = Net()", "x |> me"),
+        model("f = seq { f }", "x |> f"),
+        model("fc = Linear(8)", &deep("relu(", "x", ")", 60)),
+        model("fc = Linear(8)", &format!("x{}", " |> fc".repeat(450))),
+        model("fc = Linear(8)", &format!("x{}", " + x".repeat(450))),
+        model("fc = Linear(8)", &format!("x{}", " ^ x".repeat(60))),
+        model("fc = Linear(8)", "x[9223372036854775807, -9223372036854775807:9223372036854775807:9223372036854775807]"),
+        model("fc = Linear(8)", "x[:, -9223372036854775807]"),
+        model("fc = Linear(8)", "split(x, 0) |> fc"),
+        model("fc = Linear(8)", "split(x, -9223372036854775807 - 1)"),
+        model("fc = Linear(8)", "split(x, 4, axis: 9223372036854775807)"),
+        model("fc = Linear(8)", "sum(x, axis: -9223372036854775807 - 1)"),
+        model("fc = Linear(8)", "reshape(x, [B, 9223372036854775807, 9223372036854775807])"),
+        model("fc = Linear(8)", "floor_div(-9223372036854775807 - 1, -1) * x"),
+        "const a = b\nconst b = c\nconst c = a\n".into(),
+        "const a = 9223372036854775807 + 1\nconst b = -9223372036854775807 - 2\nconst c = 3037000500 * 3037000500\n".into(),
+        "const a = 2 ^ 4294967296\nconst b = 2 ^ 4294967297\nconst c = (-9223372036854775807 - 1) / -1\n".into(),
+        "const a = 5 / 0\nconst b = 5.0 / 0\nconst c = floor_div(5, 0)\n".into(),
+        "fn f(x: f32[..s]) -> f32[..s] { g(x) }\nfn g(x: f32[..s]) -> f32[..s] { f(x) }\n".into(),
+        "fn f(n: int) { f(n - 1) }\nconst x = f(5)\n".into(),
+        "fn f(x: f32[A ^ 8 * B ^ 8 * C ^ 8 + D], y: f32[(A + B + C + D + E + F + G + H) ^ 8]) { x }\n".into(),
+        "fn f(x: f32[((A + B) ^ 8) ^ 8 * ((C + D) ^ 8) ^ 8]) { x }\n".into(),
+        "fn f(x: f32[A], y: f32[A / 0], z: f32[floor(A / 0)]) { x }\n".into(),
+        "data a = b\ndata b = a\ntrain { data = a\n step(x) { minimize x } }\n".into(),
+        "optimizer O(lr: rate = O()) { update(p, g) { O(p) } }\ntrain { optimizer = O(lr: O)\n step() { minimize 1 } }\n".into(),
+        "layer A { b = B()\n forward(x: f32[N]) { x |> b } }\nlayer B { a = A()\n forward(x: f32[N]) { x |> a } }\nmodel M { a = A()\n b = B()\n forward(x: f32[N]) { x |> a |> b } }\n".into(),
+        "layer A(f: fn = A) { forward(x: f32[N]) { f(f(f(x))) } }\nmodel M { a = A(f: A(f: A))\n forward(x: f32[N]) { x |> a } }\n".into(),
+        "layer A(d: int) { a = seq { A(d: d + 1) }\n forward(x: f32[N]) { x |> a } }\nmodel M { a = A(0)\n forward(x: f32[N]) { x |> a } }\n".into(),
+        "train { data = digits()\n batch = 9223372036854775807\n step(image) { minimize sum(image) } }\n".into(),
+        "train { net = train.net\n step() { minimize train.net() } }\n".into(),
+        "fn f(x: f32[..a, ..b, ..a]) -> f32[..a, ..c] { x }\nfn g(x: f32[2, 3]) { f(x) }\n".into(),
+    ];
+    // Each function calls the one before twice.
+    let mut doubling = String::from("fn f0(x: f32[..s]) -> f32[..s] { x }\n");
+    for i in 1..40 {
+        doubling += &format!("fn f{i}(x: f32[..s]) -> f32[..s] {{ f{}(f{}(x)) }}\n", i - 1, i - 1);
+    }
+    texts.push(doubling);
+    for text in texts {
+        println!("{}", text.lines().nth(1).unwrap_or("").trim().chars().take(100).collect::<String>());
+        let start = std::time::Instant::now();
+        survives(&text);
+        println!("{:6} ms", start.elapsed().as_millis());
+    }
 }

@@ -48,7 +48,9 @@ fn trained(checked: &Checked, target: Target, threads: usize, epochs: u64) -> (V
         for position in 0..train.batches().expect("some") {
             let samples = train.load(1, epoch, position);
             let batch = train.engine_batch(samples);
-            engine.run(Entry::Train, batch, &StepInputs { fields: train.fields(), clock, seed: 1 }).expect("a step");
+            engine
+                .run(Entry::Train, batch, &StepInputs { fields: train.fields(), clock, seed: 1, lengths: &[] })
+                .expect("a step");
             losses.push(engine.scalar(0));
             clock.step += 1;
         }
@@ -165,7 +167,7 @@ fn parameters_may_be_of_any_float() {
             engine.initialise(2).expect("first values");
             for step in 0..200 {
                 let clock = ClockValues { step, epoch: 0, steps: 200, epoch_steps: 200 };
-                engine.run(Entry::Train, 0, &StepInputs { fields: &[], clock, seed: 2 }).expect("a step");
+                engine.run(Entry::Train, 0, &StepInputs { fields: &[], clock, seed: 2, lengths: &[] }).expect("a step");
             }
             let theta = engine.var(checked.program.tasks[0].vars[0]);
             assert_eq!(theta.dtype.name(), dtype);
@@ -259,5 +261,48 @@ train {
     let (slow, _, _) = trained(&checked, Target::Interpreter, 1, 1);
     for (step, (a, b)) in fast.iter().zip(&slow).enumerate().take(5) {
         assert!((a - b).abs() < 0.05, "step {step}: {a} and {b}");
+    }
+}
+
+/// A recurrence, whose body is a graph of its own.
+const RECURRENT: &str = "
+model Net {
+  param inward: f32[16, 8] = normal(std: 0.3)
+  param across: f32[16, 16] = normal(std: 0.2)
+  out = Linear(10)
+  forward(image: f32[B, 1, 8, 8]) -> logits[B, 10] {
+    rows = reshape(image, [B, 8, 8])
+    start = zeros([B, 16])
+    last = scan row in rows along 1 with h = start {
+      h = tanh(row @ transpose(inward) + h @ transpose(across))
+    }
+    out(last)
+  }
+}
+train {
+  data      = digits(validate: 0.2)
+  batch     = 64
+  net       = Net()
+  optimizer = AdamW(lr: 1e-2)
+  step(image, label) {
+    scores = net(image)
+    minimize cross_entropy(scores, label)
+    report   accuracy(scores, label)
+  }
+}
+";
+
+#[test]
+fn recurrences_follow_the_precision() {
+    let plain = trained(&checked(RECURRENT, &[]), Target::Cpu, 2, 1).0;
+    for (precision, tolerance) in [("bf16", 3e-2), ("f64", 1e-5)] {
+        let text = RECURRENT.replace("train {\n", &format!("train {{\n  precision = {precision}\n"));
+        let other = checked(&text, &[]);
+        let fast = trained(&other, Target::Cpu, 2, 1).0;
+        let slow = trained(&other, Target::Interpreter, 1, 1).0;
+        assert_ne!(plain, fast, "{precision} changes nothing");
+        for (step, (a, b)) in fast.iter().zip(&slow).enumerate().take(5) {
+            assert!((a - b).abs() < tolerance, "{precision}, step {step}: {a} and {b}");
+        }
     }
 }

@@ -4,7 +4,9 @@
 //! Gradients are values like any other, so that a gradient of a gradient needs nothing of its own: nodes are expanded
 //! in order, and by the time of the outer one the inner is ordinary. All gradients of one scalar share one sweep. Nodes
 //! that a rule makes come from where the forward node comes from; contributions add up from the last user to the
-//! first, so that the same graph gives the same bits.
+//! first, so that the same graph gives the same bits. Bodies of scans are graphs of their own and are expanded first.
+
+mod scan;
 
 use std::collections::BTreeMap;
 
@@ -90,45 +92,25 @@ impl Expander {
             self.sweep(y, &by)?;
             return Ok(self.swept[&(y, x)]);
         }
-        let id = self.out.push(node.op, inputs, node.ty, node.origin);
+        let op = match node.op {
+            Op::Scan(mut scan) => {
+                scan.body = differentiate(scan.body)?;
+                Op::Scan(scan)
+            }
+            op => op,
+        };
+        let id = self.out.push(op, inputs, node.ty, node.origin);
         if let Some(leaf) = leaf {
             self.leaves.insert(leaf, id);
         }
         Ok(id)
     }
 
-    /// Reverse mode from the scalar `y`, for the gradients by all of `by`.
+    /// The gradients of the scalar `y` by all of `by`.
     fn sweep(&mut self, y: NodeId, by: &[NodeId]) -> Result<(), NoGradient> {
-        let active = self.active(y, by);
-        let mut gradient: Vec<Option<NodeId>> = vec![None; y.index() + 1];
-        gradient[y.index()] = Some(Builder::at(&mut self.out, y).full_like(y, 1.0));
-        for id in (0..=y.0).rev().map(NodeId) {
-            if !active[id.index()] {
-                continue;
-            }
-            let Some(dy) = gradient[id.index()] else { continue };
-            let inputs = self.out.node(id).inputs.clone();
-            if !inputs.iter().any(|input| active[input.index()]) {
-                continue;
-            }
-            let def = ops::def_of(&self.out.node(id).op);
-            let contributions = match def.gradient {
-                GradientRule::None(_) => continue,
-                GradientRule::Missing(why) => {
-                    return Err(NoGradient { op: def.name, origin: self.out.node(id).origin, why });
-                }
-                GradientRule::Rule(rule) => rule(&mut self.out, id, dy),
-            };
-            for (input, contribution) in inputs.into_iter().zip(contributions) {
-                let Some(contribution) = contribution.filter(|_| active[input.index()]) else { continue };
-                gradient[input.index()] = Some(match gradient[input.index()] {
-                    None => contribution,
-                    Some(sum) => Builder::at(&mut self.out, input).add(sum, contribution),
-                });
-            }
-        }
-        for x in by {
-            let found = gradient.get(x.index()).copied().flatten();
+        let one = Builder::at(&mut self.out, y).full_like(y, 1.0);
+        let found = sweep(&mut self.out, &[(y, one)], by)?;
+        for (x, found) in by.iter().zip(found) {
             let id = match found {
                 Some(id) => id,
                 None => Builder::at(&mut self.out, *x).full_like(*x, 0.0),
@@ -137,19 +119,95 @@ impl Expander {
         }
         Ok(())
     }
+}
 
-    /// The float nodes up to `y` through which a gradient flows from `y` to one of `by`.
-    fn active(&self, y: NodeId, by: &[NodeId]) -> Vec<bool> {
-        let nodes = &self.out.nodes[..=y.index()];
-        let mut active = vec![false; nodes.len()];
-        for x in by.iter().filter(|x| x.index() < nodes.len()) {
-            active[x.index()] = true;
-        }
-        for (i, node) in nodes.iter().enumerate() {
-            let flows = !matches!(ops::def_of(&node.op).gradient, GradientRule::None(_));
-            let below = flows && node.inputs.iter().any(|input| active[input.index()]);
-            active[i] = node.ty.dtype.is_float() && (active[i] || below);
-        }
-        active
+/// Reverse mode from nodes of which the gradients are given, to all of `by`: their gradients, or none where there is no
+/// way.
+fn sweep(
+    graph: &mut Graph<usize>,
+    seeds: &[(NodeId, NodeId)],
+    by: &[NodeId],
+) -> Result<Vec<Option<NodeId>>, NoGradient> {
+    let Some(top) = seeds.iter().map(|s| s.0).max() else { return Ok(vec![None; by.len()]) };
+    let active = active(graph, top, by);
+    let mut gradient: Vec<Option<NodeId>> = vec![None; top.index() + 1];
+    let contribute = |graph: &mut Graph<usize>, at: &mut Option<NodeId>, node: NodeId, more: NodeId| {
+        *at = Some(match *at {
+            None => more,
+            Some(sum) => Builder::at(graph, node).add(sum, more),
+        });
+    };
+    for &(node, seed) in seeds {
+        contribute(graph, &mut gradient[node.index()], node, seed);
     }
+    // What flows into the results of each scan, until the scan itself is reached.
+    let mut results: BTreeMap<NodeId, BTreeMap<usize, NodeId>> = BTreeMap::new();
+    for id in (0..=top.0).rev().map(NodeId) {
+        if !active[id.index()] {
+            continue;
+        }
+        let inputs = graph.node(id).inputs.clone();
+        if let Op::Scan(_) = graph.node(id).op {
+            let Some(results) = results.remove(&id) else { continue };
+            let from: Vec<bool> = inputs.iter().map(|input| active[input.index()]).collect();
+            let contributions = scan::gradient(graph, id, &results, &from)?;
+            for (input, contribution) in inputs.into_iter().zip(contributions) {
+                let Some(contribution) = contribution.filter(|_| active[input.index()]) else { continue };
+                contribute(graph, &mut gradient[input.index()], input, contribution);
+            }
+            continue;
+        }
+        let Some(dy) = gradient[id.index()] else { continue };
+        if let Op::ScanResult { index } = graph.node(id).op {
+            let of = results.entry(inputs[0]).or_default();
+            let mut sum = of.get(&index).copied();
+            contribute(graph, &mut sum, id, dy);
+            sum.map(|sum| of.insert(index, sum));
+            continue;
+        }
+        if !inputs.iter().any(|input| active[input.index()]) {
+            continue;
+        }
+        let def = ops::def_of(&graph.node(id).op);
+        let contributions = match def.gradient {
+            GradientRule::None(_) => continue,
+            GradientRule::Missing(why) => {
+                return Err(NoGradient { op: def.name, origin: graph.node(id).origin, why });
+            }
+            GradientRule::Rule(rule) => rule(graph, id, dy),
+        };
+        for (input, contribution) in inputs.into_iter().zip(contributions) {
+            let Some(contribution) = contribution.filter(|_| active[input.index()]) else { continue };
+            contribute(graph, &mut gradient[input.index()], input, contribution);
+        }
+    }
+    Ok(by.iter().map(|x| gradient.get(x.index()).copied().flatten()).collect())
+}
+
+/// The float nodes up to `top` through which a gradient flows to one of `by`.
+fn active(graph: &Graph<usize>, top: NodeId, by: &[NodeId]) -> Vec<bool> {
+    let nodes = &graph.nodes[..=top.index()];
+    let mut active = vec![false; nodes.len()];
+    for x in by.iter().filter(|x| x.index() < nodes.len()) {
+        active[x.index()] = true;
+    }
+    let mut scans: BTreeMap<NodeId, Vec<bool>> = BTreeMap::new();
+    for (i, node) in nodes.iter().enumerate() {
+        let below = match &node.op {
+            Op::Scan(scan) => {
+                let from: Vec<bool> = node.inputs.iter().map(|input| active[input.index()]).collect();
+                let flows = scan.flows(&from);
+                let any = flows.contains(&true);
+                scans.insert(NodeId(i as u32), flows);
+                any
+            }
+            Op::ScanResult { index } => scans.get(&node.inputs[0]).is_some_and(|s| s.get(*index) == Some(&true)),
+            op => {
+                let flows = !matches!(ops::def_of(op).gradient, GradientRule::None(_));
+                flows && node.inputs.iter().any(|input| active[input.index()])
+            }
+        };
+        active[i] = node.ty.dtype.is_float() && (active[i] || below);
+    }
+    active
 }

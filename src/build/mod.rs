@@ -5,7 +5,7 @@ use crate::check::{Program, Task};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::{Dim, Sym};
 use crate::graph::{Graph, Node, TensorType};
-use crate::ops::Op;
+use crate::ops::{Op, Scan};
 use crate::source::Span;
 
 /// The numbers of symbols; the batch axis is the one that a run decides.
@@ -14,10 +14,22 @@ pub struct Sizes {
     known: Vec<(Sym, usize)>,
 }
 
+/// The length that stands for all others where none is given (`nnc compile`, `nnc plan`).
+const MIDDLING: usize = 32;
+
 impl Sizes {
-    /// The sizes of a task at a batch size.
+    /// The sizes of a task at a batch size. Lengths that differ from batch to batch get a middling one.
     pub fn of(task: &Task, batch: usize) -> Sizes {
-        Sizes { known: task.batch.iter().map(|b| (b.clone(), batch)).collect() }
+        Sizes::with(task, batch, &[])
+    }
+
+    /// The sizes of a task at a batch size and, for each size that differs from batch to batch, its number.
+    pub fn with(task: &Task, batch: usize, lengths: &[usize]) -> Sizes {
+        let mut known: Vec<(Sym, usize)> = task.batch.iter().map(|b| (b.clone(), batch)).collect();
+        for (i, (_, sym)) in task.varying().enumerate() {
+            known.push((sym.clone(), lengths.get(i).copied().unwrap_or(MIDDLING)));
+        }
+        Sizes { known }
     }
 
     /// The number of a size, or the name that has none.
@@ -56,22 +68,33 @@ fn unknown(name: &str, span: Span) -> Box<Diagnostic> {
 
 /// A graph with every size a number.
 pub fn build(graph: &Graph<Dim>, sizes: &Sizes) -> Result<Graph<usize>, Box<Diagnostic>> {
-    let mut nodes = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
-        let span = node.origin.span;
-        let op = match &node.op {
-            Op::Size { value } => Op::Const(sizes.number(value).map_err(|name| unknown(&name, span))? as f64),
-            op => op.try_map(&mut |d: &Dim| sizes.size(d, span))?,
-        };
-        nodes.push(Node { op, inputs: node.inputs.clone(), ty: sizes.ty(&node.ty, span)?, origin: node.origin });
-    }
-    let built = Graph { nodes, outputs: graph.outputs.clone(), scopes: graph.scopes.clone() };
+    let built = numbered(graph, sizes)?;
     if cfg!(debug_assertions)
         && let Err(broken) = crate::graph::verify(&built)
     {
         panic!("build made a broken graph: {broken}\n{}", crate::graph::print(&built));
     }
     Ok(built)
+}
+
+fn numbered(graph: &Graph<Dim>, sizes: &Sizes) -> Result<Graph<usize>, Box<Diagnostic>> {
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let span = node.origin.span;
+        let op = match &node.op {
+            Op::Size { value } => Op::Const(sizes.number(value).map_err(|name| unknown(&name, span))? as f64),
+            Op::Scan(scan) => Op::Scan(Box::new(Scan {
+                body: numbered(&scan.body, sizes)?,
+                count: sizes.size(&scan.count, span)?,
+                reverse: scan.reverse,
+                carries: scan.carries,
+                scanned: scan.scanned,
+            })),
+            op => op.try_map(&mut |d: &Dim| sizes.size(d, span))?,
+        };
+        nodes.push(Node { op, inputs: node.inputs.clone(), ty: sizes.ty(&node.ty, span)?, origin: node.origin });
+    }
+    Ok(Graph { nodes, outputs: graph.outputs.clone(), scopes: graph.scopes.clone() })
 }
 
 /// The types of all variables.

@@ -3,10 +3,10 @@
 use super::context::{Bound, Call, Checker, ReasonKind, Res, Scope};
 use super::shapes::{Form, Place, form};
 use super::values::{Callable, Given, Tag, Ty, Value};
-use crate::diag::{Diagnostic, codes, suggest};
+use crate::diag::{Diagnostic, Label, codes, suggest};
 use crate::ops::{ArgKind, DType, Op};
 use crate::source::Span;
-use crate::syntax::ast::{FnDecl, Param, Relation, TypeExpr, TypeKind, WhereClause};
+use crate::syntax::ast::{DimExpr, Expr, ExprKind, FnDecl, Param, Relation, TypeExpr, TypeKind, WhereClause};
 use std::rc::Rc;
 
 /// How many functions and layers may be inside one another before it must be an endless recursion.
@@ -73,6 +73,10 @@ impl Checker<'_> {
 
     fn call_fn_body(&mut self, decl: &Rc<FnDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
         let mut scope = Scope::new(decl.name.span.file);
+        if self.doubtful.contains(&decl.name.name) {
+            self.sheet.hurt = true;
+            return Some(Value::Poison);
+        }
         let errors = self.errors();
         let bound = self.bind_params(&decl.name.name, &decl.params, given, span, &mut scope);
         let broken = self.broken.contains(&decl.name.name) || has_poison(&decl.params, &scope);
@@ -141,6 +145,7 @@ impl Checker<'_> {
                 },
             };
             let value = self.present(value, at);
+            let literal = matches!(value, Value::Int(..) | Value::Float(_) | Value::Bool(_)).then(|| value.clone());
             let text = format!("argument `{}` of `{what}`", param.name.name);
             let place = Place { span: at, what: &text };
             let value = match &param.ty {
@@ -159,8 +164,24 @@ impl Checker<'_> {
                 scope.dims.insert(param.name.name.clone(), Bound { size: size.clone(), why });
             }
             scope.bind(&param.name.name, value, param.name.span);
+            if whole.is_some() && literal.is_some() && self.unbound(param, scope) {
+                let text = format!("argument `{}` of `{what}`", param.name.name);
+                let wanted = param.ty.as_ref().map_or(String::new(), |t| self.sources.text(t.span).to_string());
+                let value = literal.unwrap_or(Value::Poison);
+                whole = self.wrong_kind(value, &format!("a tensor {wanted}"), Place { span: at, what: &text });
+            }
         }
         whole
+    }
+
+    /// True if nothing so far has bound a dim that the parameter's type names.
+    fn unbound(&self, param: &Param, scope: &Scope) -> bool {
+        let Some(Form::Tensor(form)) = param.ty.as_ref().map(form) else { return false };
+        let known = |n: &String| scope.dims.contains_key(n) || scope.locals.iter().any(|l| l.name == *n);
+        form.dims.iter().any(|d| match d {
+            DimExpr::Size(Expr { kind: ExprKind::Name(n), .. }) => !known(n) && !self.has_member(scope, n),
+            _ => false,
+        }) && param.default.is_none()
     }
 
     /// Sorts arguments to their parameters; reports those that fit nowhere and those that are missing, and goes on as if
@@ -177,6 +198,7 @@ impl Checker<'_> {
         let mut placed: Vec<Option<Given>> = vec![None; names.len()];
         let mut position = 0;
         let mut lost = false;
+        let mut extra = None;
         let mut renamed = Vec::new();
         for one in given {
             let index = match &one.name {
@@ -199,7 +221,7 @@ impl Checker<'_> {
                 }
             };
             if index >= names.len() {
-                self.too_many(what, names, one.span);
+                extra = extra.or(Some(one.span));
             } else if placed[index].is_some() {
                 lost = true;
                 self.report(
@@ -216,6 +238,9 @@ impl Checker<'_> {
                 placed[index] = Some(one);
             }
         }
+        if let Some(span) = extra {
+            self.too_many(what, names, span);
+        }
         for (meant, one) in renamed {
             match &mut placed[meant] {
                 free @ None => *free = Some(one),
@@ -230,6 +255,10 @@ impl Checker<'_> {
                     .label("not given here")
                     .help(format!("it is declared as `{what}({form})`")),
             );
+        }
+        if !missing.is_empty() {
+            // Which of the others stand at their places is not known.
+            placed.iter_mut().flatten().filter(|g| g.name.is_none()).for_each(|g| g.value = Value::Poison);
         }
         for i in missing {
             self.sheet.hurt = true;
@@ -374,8 +403,10 @@ impl Checker<'_> {
             (_, Form::Tensor(form)) => match value {
                 Value::Tensor(node) => {
                     let ty = self.ty(node).clone();
-                    self.match_tensor(&form, &ty, scope, place)?;
-                    Some(Value::Tensor(node))
+                    self.subject = Some(node);
+                    let matched = self.match_tensor(&form, &ty, scope, place);
+                    self.subject = None;
+                    matched.map(|()| Value::Tensor(node))
                 }
                 // Number literals and truth values fit any shape.
                 Value::Int(..) | Value::UnknownNumber if form.dtype != DType::Bool => Some(value),
@@ -403,6 +434,7 @@ impl Checker<'_> {
                 ("none", Value::None) | ("int", Value::Int(..)) | ("bool", Value::Bool(_)) => true,
                 ("fn", Value::Stage(_) | Value::Layer(_)) | ("string", Value::Str(_)) => true,
                 ("float", Value::Float(_) | Value::Int(..)) | (_, Value::UnknownNumber) => true,
+                ("duration", Value::Quantity(..) | Value::Int(..) | Value::Float(_)) => true,
                 (word, Value::Str(s)) => word == s,
                 _ => false,
             };
@@ -437,6 +469,12 @@ impl Checker<'_> {
             ),
             "layer" => matches!(value, Value::Recipe(_) | Value::Layer(_) | Value::Stage(_)),
             "clock" => matches!(value, Value::Clock),
+            "duration" => {
+                matches!(
+                    value,
+                    Value::Quantity(..) | Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::Tensor(_)
+                )
+            }
             "parameters" => true,
             _ => return self.not_a_type(kind, kind_span, false),
         };
@@ -451,6 +489,7 @@ impl Checker<'_> {
             "fn" => "a function",
             "rate" => "a number or a schedule",
             "layer" => "a layer",
+            "duration" => "a number of steps or epochs",
             _ => "the clock",
         };
         self.wrong_kind(value, wanted, place)
@@ -573,6 +612,27 @@ impl Checker<'_> {
     ) -> Res<Value> {
         let value = self.present(value, span);
         let Some(declared) = declared else { return Some(value) };
+        let said = self.found.len();
+        let result = self.match_declared(value, declared, span, what, scope);
+        // The other side of the contradiction.
+        if !self.is_builtin(declared.span)
+            && let Some(fault) = self.found.get_mut(said)
+            && fault.secondary.is_empty()
+            && fault.span() != Some(declared.span)
+        {
+            fault.secondary.push(Label { span: declared.span, text: "declared here".into() });
+        }
+        result
+    }
+
+    fn match_declared(
+        &mut self,
+        value: Value,
+        declared: &TypeExpr,
+        span: Span,
+        what: &str,
+        scope: &mut Scope,
+    ) -> Res<Value> {
         let text = format!("the result of `{what}`");
         let place = Place { span, what: &text };
         match (&declared.kind, value) {
@@ -603,7 +663,8 @@ impl Checker<'_> {
                         ty.dtype = form.dtype;
                     }
                     (ty.weak, ty.tag) = (false, form.tag);
-                    return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, span)));
+                    let at = if self.is_builtin(declared.span) { span } else { declared.span };
+                    return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, at)));
                 }
                 Some(Value::Tensor(node))
             }

@@ -98,6 +98,9 @@ impl Checker<'_> {
                 inner.bind(&variable.name, value, variable.span);
             }
             let name = number.to_string();
+            if self.steps >= super::context::MOST_STEPS {
+                return None;
+            }
             let copy = match body {
                 [only] if only.name.is_none() => self.chain_item(&only.value, &name, &mut inner)?,
                 several => {
@@ -116,9 +119,10 @@ impl Checker<'_> {
     /// The whole numbers from `a` to `b`; none inside if they are known only by name.
     fn count(&mut self, a: &Dim, b: &Dim, span: Span) -> Res<Option<Vec<Value>>> {
         let (Some(from), Some(to)) = (a.number(), b.number()) else { return Some(None) };
-        if to - from > MOST_COPIES || to < from {
+        let copies = i128::from(to) - i128::from(from);
+        if !(0..=i128::from(MOST_COPIES)).contains(&copies) {
             return self.fail(
-                Diagnostic::error(codes::BAD_SIZE, span, format!("cannot make {} copies", to - from))
+                Diagnostic::error(codes::BAD_SIZE, span, format!("cannot make {copies} copies"))
                     .label(format!("from 0 to {MOST_COPIES} copies are possible"))
                     .help("write a number in that range"),
             );

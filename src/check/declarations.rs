@@ -9,14 +9,20 @@ use crate::dims::Dim;
 use crate::graph::NodeId;
 use crate::ops::{self, DType, GradientRule, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{Block, DimExpr, Expr, ExprKind, LayerDecl, MemberKind, Param, StmtKind, TypeExpr, TypeKind};
+use crate::syntax::ast::{
+    Block, DimExpr, Expr, ExprKind, Ident, LayerDecl, Member, MemberKind, Param, StmtKind, TypeExpr, TypeKind,
+    WhereClause,
+};
 use crate::syntax::walk::{each_expr, each_expr_of};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 impl Checker<'_> {
     /// Checks a function or layer by itself. Gives the rows of a model's table.
     pub fn declaration(&mut self, name: &str, def: &Def) -> Vec<LayerRow> {
         let errors = self.errors();
+        let said = self.found.len();
+        self.blamed.clear();
         let mut rows = Vec::new();
         // What is made here is not part of any task.
         let vars = std::mem::take(&mut self.vars);
@@ -32,6 +38,7 @@ impl Checker<'_> {
         };
         self.generic = true;
         self.type_names(def);
+        self.said_twice(def);
         for training in [true, false] {
             if !training && !mentions_training {
                 break;
@@ -43,6 +50,7 @@ impl Checker<'_> {
             self.scope_path = 0;
             self.vars.clear();
             self.var_axes.clear();
+            self.optimizer_states.clear();
             self.instances.clear();
             self.rows.clear();
             match def {
@@ -67,10 +75,122 @@ impl Checker<'_> {
         self.rows.clear();
         (self.vars, self.var_axes, self.instances, self.init) = (vars, var_axes, instances, init);
         self.sheet = Sheet::default();
+        if self.errors() == errors {
+            self.unused_parameters(def);
+        }
         if self.errors() > errors {
             self.broken.insert(name.to_string());
+            if self.signature_is_doubtful(name, def, said) {
+                self.doubtful.insert(name.to_string());
+            }
         }
         rows
+    }
+
+    /// True if a fault of the declaration (those from `said` on) has to do with the types of its signature.
+    fn signature_is_doubtful(&self, name: &str, def: &Def, said: usize) -> bool {
+        let (params, result) = match def {
+            Def::Fn(decl) => (&decl.params, &decl.result),
+            Def::Layer(decl) => match &decl.forward {
+                Some(forward) => (&forward.params, &forward.result),
+                None => return false,
+            },
+            _ => return false,
+        };
+        let types: Vec<Span> = params.iter().map(|p| p.span).chain(result.as_ref().map(|t| t.span)).collect();
+        let of_result = format!("the result of `{name}`");
+        self.found[said..].iter().any(|d| {
+            let about_types = ["E03", "E04"].iter().any(|family| d.code.id.starts_with(family));
+            let in_types = |s: Span| types.iter().any(|t| t.file == s.file && t.start <= s.start && s.start <= t.end);
+            about_types
+                && (d.headline.starts_with(&of_result)
+                    || d.primary.iter().chain(&d.secondary).any(|l| in_types(l.span)))
+        })
+    }
+
+    /// Names that a declaration gives to two things.
+    fn said_twice(&mut self, def: &Def) {
+        let names = |params: &[Param]| params.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
+        let members = |members: &[Member]| members.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
+        let groups: Vec<Vec<Ident>> = match def {
+            Def::Fn(decl) => vec![names(&decl.params)],
+            Def::Layer(decl) => {
+                let own = names(&decl.params).into_iter().chain(members(&decl.members)).collect();
+                vec![own, decl.forward.as_ref().map_or(Vec::new(), |f| names(&f.params))]
+            }
+            Def::Optimizer(decl) => vec![names(&decl.params).into_iter().chain(members(&decl.members)).collect()],
+            _ => return,
+        };
+        groups.iter().for_each(|group| self.no_name_twice(group));
+    }
+
+    /// Warns of parameters that nothing in the declaration mentions.
+    fn unused_parameters(&mut self, def: &Def) {
+        let mut names = BTreeSet::new();
+        let mut hole = false;
+        let mut see = |e: &Expr| match &e.kind {
+            ExprKind::Name(n) => drop(names.insert(n.clone())),
+            ExprKind::Error | ExprKind::Missing => hole = true,
+            _ => {}
+        };
+        let params: Vec<Param> = match def {
+            Def::Fn(decl) => {
+                each_expr_of(&decl.body, &mut see);
+                decl.gradient.iter().for_each(|(_, block)| each_expr_of(block, &mut see));
+                in_signature(&decl.params, decl.result.as_ref(), &decl.wheres, &mut see);
+                hole |= has_error(&decl.body);
+                decl.params.clone()
+            }
+            Def::Layer(decl) => {
+                for member in &decl.members {
+                    match &member.kind {
+                        MemberKind::Bind(e) => each_expr(e, &mut see),
+                        MemberKind::Param { ty, init } => {
+                            in_type(ty, &mut see);
+                            init.iter().for_each(|e| each_expr(e, &mut see));
+                        }
+                        MemberKind::State { ty, init } => {
+                            ty.iter().for_each(|t| in_type(t, &mut see));
+                            init.iter().for_each(|e| each_expr(e, &mut see));
+                        }
+                        MemberKind::Error => return,
+                    }
+                }
+                in_signature(&decl.params, None, &[], &mut see);
+                let Some(forward) = &decl.forward else { return };
+                each_expr_of(&forward.body, &mut see);
+                in_signature(&forward.params, forward.result.as_ref(), &forward.wheres, &mut see);
+                hole |= has_error(&forward.body);
+                decl.params.iter().chain(&forward.params).cloned().collect()
+            }
+            _ => return,
+        };
+        for param in params {
+            let name = &param.name.name;
+            if !hole && !names.contains(name) && !name.starts_with('_') && !name.is_empty() {
+                self.report(
+                    Diagnostic::warning(codes::UNUSED_BINDING, param.name.span, format!("`{name}` is never used"))
+                        .help("remove it, or begin its name with `_`"),
+                );
+            }
+        }
+    }
+
+    /// Reports each name that stands in a list again.
+    pub fn no_name_twice(&mut self, names: &[Ident]) {
+        for (i, name) in names.iter().enumerate() {
+            if name.name.is_empty() || name.name == "_" {
+                continue;
+            }
+            if let Some(before) = names[..i].iter().find(|n| n.name == name.name) {
+                self.report(
+                    Diagnostic::error(codes::DUPLICATE_NAME, name.span, format!("`{}` is declared twice", name.name))
+                        .label("declared again here")
+                        .also(before.span, "declared here")
+                        .help("remove one, or give it another name"),
+                );
+            }
+        }
     }
 
     /// Types whose word is no dtype, tag or kind.
@@ -169,8 +289,13 @@ impl Checker<'_> {
                 MemberKind::Error => {}
             }
         }
-        // What could not be read may have used them.
-        if unread {
+        // What could not be read, or is missing, may have used them.
+        let body = forward.body.span;
+        let missing = |d: &Diagnostic| {
+            d.code == codes::MISSING_ARGUMENT
+                && d.span().is_some_and(|s| s.file == body.file && body.contains(s.start as usize))
+        };
+        if unread || self.found.iter().any(missing) {
             return;
         }
         for member in &decl.members {
@@ -238,7 +363,7 @@ impl Checker<'_> {
             }
             let def = ops::def_of(&node.op);
             if let GradientRule::None(why) = &def.gradient {
-                return Some((node.origin.span, format!("`{}` lets no gradient through: {why}", def.name)));
+                return Some((node.origin.span, format!("`{}` stops it: {why}", def.name)));
             }
             if !node.ty.dtype.is_float() {
                 return Some((node.origin.span, "no gradient passes through whole numbers".into()));
@@ -317,7 +442,7 @@ impl Checker<'_> {
             Form::Kind(kind) => match kind.name.as_str() {
                 _ if param.default.is_some() => Value::None,
                 "int" => Value::Int(Dim::from(self.fresh(&param.name.name)), None),
-                "float" | "rate" => Value::UnknownNumber,
+                "float" | "rate" | "duration" => Value::UnknownNumber,
                 "clock" => Value::Clock,
                 _ => Value::Unknown,
             },
@@ -338,4 +463,32 @@ fn float_outputs(value: &Value, checker: &Checker, out: &mut Vec<NodeId>) {
 /// True if a statement of the block could not be read.
 fn has_error(block: &Block) -> bool {
     block.stmts.iter().any(|s| matches!(s.kind, StmtKind::Error))
+}
+
+/// The expressions in the types, defaults and bounds of a signature.
+fn in_signature(params: &[Param], result: Option<&TypeExpr>, wheres: &[WhereClause], see: &mut dyn FnMut(&Expr)) {
+    for param in params {
+        param.ty.iter().for_each(|t| in_type(t, see));
+        param.default.iter().for_each(|e| each_expr(e, see));
+    }
+    result.into_iter().for_each(|t| in_type(t, see));
+    for clause in wheres {
+        each_expr(&clause.left, see);
+        each_expr(&clause.right, see);
+    }
+}
+
+fn in_type(ty: &TypeExpr, see: &mut dyn FnMut(&Expr)) {
+    match &ty.kind {
+        TypeKind::Named { dims, .. } => {
+            for dim in dims.iter().flatten() {
+                if let DimExpr::Size(e) = dim {
+                    each_expr(e, see);
+                }
+            }
+        }
+        TypeKind::Tuple(types) | TypeKind::Choice(types) => types.iter().for_each(|t| in_type(t, see)),
+        TypeKind::List(item) => in_type(item, see),
+        TypeKind::Error => {}
+    }
 }

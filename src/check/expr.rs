@@ -22,6 +22,10 @@ impl Checker<'_> {
                     .help("if nothing here uses itself, name a part of it"),
             );
         }
+        self.steps += 1;
+        if self.steps >= super::context::MOST_STEPS {
+            return self.too_large(expr.span);
+        }
         self.depth += 1;
         let value = self.eval_one(expr, scope);
         self.depth -= 1;
@@ -67,7 +71,7 @@ impl Checker<'_> {
             }
             ExprKind::Seq(items) => self.seq(items, scope, expr.span),
             ExprKind::Repeat { variable, over, body } => self.repeat(variable.as_ref(), over, body, scope, expr.span),
-            ExprKind::Scan(_) => self.not_supported(expr.span, "`scan`"),
+            ExprKind::Scan(scan) => self.eval_scan(scan, expr.span, scope),
             ExprKind::Wildcard(_) => self.not_supported(expr.span, "a selection as a value"),
             ExprKind::Grouped { .. } => self.not_supported(expr.span, "settings for groups of parameters"),
             ExprKind::Missing | ExprKind::Error => None,
@@ -391,12 +395,11 @@ impl Checker<'_> {
                 self.active.pop();
                 match value? {
                     Value::Data(source) => {
-                        if let Some(body) = &decl.body
-                            && !body.stmts.is_empty()
-                        {
-                            return self.not_supported(body.span, "a pipeline of transformations");
+                        let mut data = DataValue::clone(&source);
+                        if decl.body.as_ref().is_some_and(|b| !b.stmts.is_empty()) {
+                            data.bodies.push(decl.clone());
                         }
-                        Some(Value::Data(source))
+                        Some(Value::Data(Rc::new(data)))
                     }
                     v if v.is_silent() => Some(Value::Poison),
                     v => self.fail(
@@ -528,8 +531,8 @@ impl Checker<'_> {
                     .help("give the value back, and let the step do it"),
                 )
             }
-            StmtKind::Yield(_) => self.not_supported(stmt.span, "`yield`"),
-            StmtKind::Save { .. } => self.not_supported(stmt.span, "`save`"),
+            StmtKind::Yield(values) => self.yield_values(values, stmt.span, scope),
+            StmtKind::Save { value, to } => self.save(value, to, stmt.span, scope),
             StmtKind::Error => None,
         }
     }
@@ -542,18 +545,20 @@ impl Checker<'_> {
                 if let Some(var) = state {
                     return self.assign(var, value, value_span);
                 }
-                if scope.instance.is_some_and(|id| self.names_of(id).contains(&name.name))
-                    && scope.local(&name.name).is_none()
-                {
-                    return self.fail(
-                        Diagnostic::error(
-                            codes::DUPLICATE_NAME,
-                            name.span,
-                            format!("`{}` is a name of the layer already", name.name),
-                        )
-                        .label("a local may not hide a member, dim or hyper-parameter")
-                        .help("take another name"),
-                    );
+                let of_layer = scope.instance.is_some_and(|id| self.names_of(id).contains(&name.name));
+                let dim = scope.dims.get(&name.name).map(|b| self.reasons[b.why.0 as usize].span);
+                if (of_layer || dim.is_some()) && scope.local(&name.name).is_none() {
+                    let what = if of_layer { "a name of the layer" } else { "a size" };
+                    let mut fault = Diagnostic::error(
+                        codes::DUPLICATE_NAME,
+                        name.span,
+                        format!("`{}` is {what} already", name.name),
+                    )
+                    .label("a local may not hide a member, dim or hyper-parameter");
+                    if let Some(dim) = dim.filter(|_| !of_layer) {
+                        fault = fault.also(dim, "named here");
+                    }
+                    return self.fail(fault.help("take another name"));
                 }
                 let checked = !self.is_builtin(name.span);
                 let used = scope.local(&name.name).is_some();
@@ -565,7 +570,9 @@ impl Checker<'_> {
             }
             Pattern::Tuple(parts, span) => {
                 let items = match self.unpacked(value, parts.len(), value_span) {
-                    Value::Record(items) if items.len() == parts.len() => items.iter().map(|(_, v)| v.clone()).collect(),
+                    Value::Record(items) if items.len() == parts.len() => {
+                        items.iter().map(|(_, v)| v.clone()).collect()
+                    }
                     Value::Tuple(items) | Value::List(items) if items.len() == parts.len() => items,
                     v if v.is_silent() => vec![v; parts.len()],
                     v => {
@@ -593,7 +600,7 @@ impl Checker<'_> {
     }
 
     fn in_step(&self) -> bool {
-        self.step.is_some() && self.calls.is_empty()
+        self.step.is_some() && self.calls.is_empty() && self.scans.is_empty()
     }
 
     /// A compile-time whole number.

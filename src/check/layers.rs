@@ -15,6 +15,9 @@ use std::rc::Rc;
 impl Checker<'_> {
     /// Makes an instance of a layer at a path: its hyper-parameters are fixed now, its sizes at its first use.
     pub fn make_instance(&mut self, recipe: &Recipe, path: &str, span: Span) -> Res<InstanceId> {
+        if self.instances.len() >= super::context::MOST_INSTANCES {
+            return self.too_large(span);
+        }
         let decl = &recipe.decl;
         let mut scope = Scope::new(decl.name.span.file);
         self.calls.push(Call { span, text: decl.name.name.clone() });
@@ -74,6 +77,7 @@ impl Checker<'_> {
         let name = &recipe.decl.name.name;
         if keeps || layers {
             let lower = name.to_lowercase();
+            self.meant.insert(lower.clone());
             let text = self.sources.text(recipe.span).to_string();
             let text = if text.contains('(') { text } else { format!("{text}()") };
             return self.fail(
@@ -203,6 +207,7 @@ impl Checker<'_> {
         let name = &member.name.name;
         let path = join(&self.instances[id.0 as usize].path, name);
         let mut scope = self.instance_scope(id, Some(name));
+        let place = self.declared_at(id, member.span);
         match &member.kind {
             MemberKind::Bind(expr) => {
                 let value = self.eval(expr, &mut scope)?;
@@ -216,10 +221,10 @@ impl Checker<'_> {
                             .help("for instance `= normal(std: 0.02)` or `= 0`"),
                     );
                 };
-                self.make_var(VarKind::Param, ty, Some(init), &path, member.span, &mut scope)
+                self.make_var(VarKind::Param, ty, Some(init), &path, place, &mut scope)
             }
             MemberKind::State { ty: Some(ty), init } => {
-                self.make_var(VarKind::State, ty, init.as_ref(), &path, member.span, &mut scope)
+                self.make_var(VarKind::State, ty, init.as_ref(), &path, place, &mut scope)
             }
             MemberKind::State { ty: None, .. } => self.fail(
                 Diagnostic::error(codes::MISSING_PART, member.span, format!("`{name}` needs a type"))
@@ -328,7 +333,6 @@ impl Checker<'_> {
         span: Span,
     ) -> VarId {
         let id = VarId(self.vars.len() as u32);
-        let span = self.declared_at(path, span);
         let shape = axes.iter().map(|a| a.size.clone()).collect();
         self.vars.push(Var {
             path: path.to_string(),
@@ -343,16 +347,20 @@ impl Checker<'_> {
         id
     }
 
-    /// The user's place for a variable: its declaration, or where the innermost layer around it was written.
-    fn declared_at(&self, path: &str, span: Span) -> Span {
+    /// The user's place for a member: its declaration, or where the innermost layer around it was written.
+    fn declared_at(&self, id: InstanceId, span: Span) -> Span {
         if !self.is_builtin(span) {
             return span;
+        }
+        let instance = &self.instances[id.0 as usize];
+        if !self.is_builtin(instance.span) {
+            return instance.span;
         }
         let around = self
             .instances
             .iter()
             .filter(|i| !self.is_builtin(i.span) && !i.path.is_empty())
-            .filter(|i| path.strip_prefix(i.path.as_str()).is_some_and(|rest| rest.starts_with('.')))
+            .filter(|i| instance.path.strip_prefix(i.path.as_str()).is_some_and(|rest| rest.starts_with('.')))
             .max_by_key(|i| i.path.len());
         around.map_or_else(|| self.blame(span), |i| i.span)
     }
@@ -420,7 +428,7 @@ impl Checker<'_> {
                 }
                 let before = self.enter_path(&path);
                 self.calls.push(Call { span, text: format!("`{text}`") });
-                let value = self.apply_layer(id, &decl, given, span);
+                let value = self.apply_layer(id, &decl, &text, given, span);
                 self.calls.pop();
                 self.scope_path = before;
                 value
@@ -432,7 +440,15 @@ impl Checker<'_> {
         }
     }
 
-    fn apply_layer(&mut self, id: InstanceId, decl: &Rc<LayerDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
+    /// `shown` is what messages call the instance.
+    fn apply_layer(
+        &mut self,
+        id: InstanceId,
+        decl: &Rc<LayerDecl>,
+        shown: &str,
+        given: Vec<Given>,
+        span: Span,
+    ) -> Res<Value> {
         let Some(forward) = &decl.forward else {
             return if self.broken.contains(&decl.name.name) { None } else { self.no_forward(decl) };
         };
@@ -440,14 +456,18 @@ impl Checker<'_> {
         scope.file = decl.name.span.file;
         let mut own: Vec<String> = scope.dims.keys().cloned().collect();
         let name = decl.name.name.clone();
+        if self.doubtful.contains(&name) {
+            self.sheet.hurt = true;
+            return Some(Value::Poison);
+        }
         let errors = self.errors();
-        let mut bound = self.bind_params(&name, &forward.params, given.clone(), span, &mut scope);
+        let mut bound = self.bind_params(shown, &forward.params, given.clone(), span, &mut scope);
         if bound.is_none() && self.infer_anew(id, decl) {
             // A width that was written and is wrong was reported: from here on the one that arrives holds.
             scope = self.instance_scope(id, None);
             own = scope.dims.keys().cloned().collect();
             let said = self.found.len();
-            bound = self.bind_params(&name, &forward.params, given, span, &mut scope);
+            bound = self.bind_params(shown, &forward.params, given, span, &mut scope);
             self.found.truncate(said);
             self.sheet.hurt = true;
         }

@@ -104,6 +104,7 @@ impl Checker<'_> {
         }
         let Some((optimizer, optimizer_span)) = optimizer else {
             if self.step.as_ref().is_some_and(|s| s.optimizer_broken) {
+                self.sheet.hurt = true;
                 return None;
             }
             return self.fail(
@@ -245,7 +246,9 @@ impl Checker<'_> {
                 let value = match &member.kind {
                     MemberKind::State { init, .. } => {
                         let path = format!("{path}.{}.{}", name, member.name.name);
-                        self.optimizer_state(&path, init.as_ref(), &ty, member.span, &mut scope)
+                        let declared = self.vars[var.0 as usize].span;
+                        let place = if self.is_builtin(member.span) { declared } else { member.span };
+                        self.optimizer_state(&path, init.as_ref(), &ty, place, &mut scope)
                     }
                     MemberKind::Bind(expr) => {
                         let value = self.eval(expr, &mut scope).unwrap_or(Value::Poison);
@@ -281,8 +284,8 @@ impl Checker<'_> {
         span: Span,
         scope: &mut Scope,
     ) -> Res<VarId> {
-        if let Some(i) = self.vars.iter().position(|v| v.path == path) {
-            return Some(VarId(i as u32));
+        if let Some(&var) = self.optimizer_states.get(path) {
+            return Some(var);
         }
         std::mem::swap(&mut self.sheet, &mut self.init);
         let before = self.enter_path(path);
@@ -294,7 +297,9 @@ impl Checker<'_> {
         });
         self.scope_path = before;
         std::mem::swap(&mut self.sheet, &mut self.init);
-        Some(self.add_var(VarKind::OptimizerState, path, ty.dtype, &ty.axes, node?, span))
+        let var = self.add_var(VarKind::OptimizerState, path, ty.dtype, &ty.axes, node?, span);
+        self.optimizer_states.insert(path.to_string(), var);
+        Some(var)
     }
 
     pub fn report_metric(&mut self, name: Option<String>, value: &Expr, scope: &mut Scope) -> Res<()> {
@@ -340,6 +345,17 @@ impl Checker<'_> {
         let mut open: Vec<NodeId> = from.to_vec();
         while let Some(id) = open.pop() {
             let node = self.sheet.graph.node(id);
+            if let Op::ScanResult { index } = node.op
+                && let Op::Scan(scan) = &self.sheet.graph.node(node.inputs[0]).op
+            {
+                let operands = &self.sheet.graph.node(node.inputs[0]).inputs;
+                for (operand, reached) in operands.iter().zip(scan.reaches(index)) {
+                    if reached && self.ty(*operand).dtype.is_float() && seen.insert(*operand) {
+                        open.push(*operand);
+                    }
+                }
+                continue;
+            }
             let passes = !matches!(ops::def_of(&node.op).gradient, GradientRule::None(_)) || node.op == Op::Gradient;
             if !passes {
                 continue;
@@ -354,7 +370,7 @@ impl Checker<'_> {
     }
 
     /// Parameters of a task that no `minimize` moves; a net that none of them moves is one fault.
-    pub fn unmoved_parameters(&mut self, task: usize, moved: &BTreeSet<VarId>) {
+    pub fn unmoved_parameters(&mut self, task: usize, moved: &BTreeSet<VarId>, scope: &Scope) {
         let root = |path: &str| path.split('.').next().unwrap_or(path).to_string();
         let mut lost: Vec<(String, String, Span)> = Vec::new();
         let mut trained: BTreeSet<String> = BTreeSet::new();
@@ -369,7 +385,11 @@ impl Checker<'_> {
         }
         let mut said = BTreeSet::new();
         for (net, path, span) in lost {
-            let made = self.instances.iter().find(|i| i.path == net).map(|i| i.span);
+            let bound = scope.locals.iter().find(|l| l.name == net).map(|l| &l.value);
+            let made = match bound {
+                Some(Value::Layer(id)) => Some(self.instances[id.0 as usize].span),
+                _ => None,
+            };
             match made {
                 Some(made) if !trained.contains(&net) => {
                     if said.insert(net.clone()) {

@@ -8,6 +8,7 @@
 
 mod calls;
 mod chain;
+mod consequences;
 mod context;
 mod declarations;
 mod explain;
@@ -18,21 +19,28 @@ mod library;
 mod minimize;
 mod moves;
 mod patterns;
+mod pipeline;
 mod precision;
 mod prims;
 mod program;
+mod save;
+mod scan;
 mod shapes;
 mod special;
+mod special_docs;
 mod tasks;
 mod tensors;
 mod values;
+mod vmap;
 
 pub use context::{DataFacts, Facts, FieldFacts};
 pub use library::{FILES as LIBRARY_FILES, Library};
+pub use pipeline::as_tokenizer;
 pub use precision::PRECISIONS;
 pub use program::*;
+pub use special_docs::{SPECIALS, Special};
 pub use tasks::SETTINGS;
-pub use values::{DataValue, Given, Value};
+pub use values::{Callable, DataValue, Given, TextValue, TokenizerValue, Value};
 
 use crate::diag::{self, Diagnostic, codes, suggest};
 use crate::source::{Sources, Span};
@@ -44,6 +52,17 @@ use std::rc::Rc;
 
 /// Checks a file. The program holds every task that has no fault of its own.
 pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Program, Vec<Diagnostic>) {
+    check_parsed(sources, file, &[], data)
+}
+
+/// Checks a file of which parsing said `syntax`: what may only follow from that is not said.
+pub fn check_parsed(
+    sources: &mut Sources,
+    file: File,
+    syntax: &[Diagnostic],
+    data: &dyn DataFacts,
+) -> (Program, Vec<Diagnostic>) {
+    let places = consequences::places(&file);
     let mut checker = Checker {
         sources,
         library: Library::default(),
@@ -56,13 +75,19 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         instances: Vec::new(),
         vars: Vec::new(),
         var_axes: Vec::new(),
+        optimizer_states: BTreeMap::new(),
         rows: Vec::new(),
         training: None,
         generic: false,
         calls: Vec::new(),
         depth: 0,
+        steps: 0,
+        scans: Vec::new(),
         active: Vec::new(),
         broken: BTreeSet::new(),
+        doubtful: BTreeSet::new(),
+        blamed: BTreeSet::new(),
+        subject: None,
         task: 0,
         symbols: 0,
         scope_path: 0,
@@ -70,6 +95,8 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         data,
         draws: BTreeMap::new(),
         frozen: BTreeSet::new(),
+        feed: pipeline::FeedFields::default(),
+        apart: Vec::new(),
         step: None,
         meant: BTreeSet::new(),
         read_elsewhere: BTreeSet::new(),
@@ -77,6 +104,7 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
     };
     let program = checker.run(file);
     let mut found = checker.found;
+    consequences::drop(&mut found, syntax, &places, sources);
     diag::tidy(&mut found);
     (program, found)
 }

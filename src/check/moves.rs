@@ -13,11 +13,13 @@ use std::rc::Rc;
 
 /// Name and parameters (name, required) of each, sorted.
 pub const MOVES: &[(&str, &[(&str, bool)])] = &[
+    ("along", &[("x", true), ("like", true), ("axis", false)]),
     (
         "conv3d",
         &[("x", true), ("weight", true), ("stride", false), ("padding", false), ("dilation", false), ("groups", false)],
     ),
     ("flip", &[("x", true), ("axis", true)]),
+    ("other_axes", &[("x", true), ("axis", true)]),
     ("pad", &[("x", true), ("low", true), ("high", true), ("value", false), ("mode", false)]),
     ("random_int", &[("shape", true), ("range", true)]),
     ("repeat_each", &[("x", true), ("count", true), ("axis", false)]),
@@ -26,8 +28,11 @@ pub const MOVES: &[(&str, &[(&str, bool)])] = &[
     ("scatter", &[("x", true), ("index", true), ("source", true), ("axis", false)]),
     ("scatter_add", &[("x", true), ("index", true), ("source", true), ("axis", false)]),
     ("sort", &[("x", true), ("axis", false), ("descending", false)]),
+    ("rank", &[("x", true)]),
     ("stack", &[("tensors", true), ("axis", false)]),
+    ("steps_of", &[("duration", true)]),
     ("take_along", &[("x", true), ("index", true), ("axis", false)]),
+    ("tensor", &[("list", true)]),
     ("tile", &[("x", true), ("counts", true)]),
     ("top_k", &[("x", true), ("k", true), ("axis", false), ("largest", false)]),
     ("unfold", &[("x", true), ("kernel", true), ("stride", false), ("padding", false), ("dilation", false)]),
@@ -53,11 +58,21 @@ impl Checker<'_> {
         match name {
             "stack" => self.stack(args, span),
             "random_int" => self.random_int(args, span),
+            "tensor" => self.literal(&args[0], span),
+            "steps_of" => self.steps_of(&args[0], span),
             "conv3d" => self.conv3d(args, span),
             _ => {
                 let x = self.number_node(&args[0], DType::F32, span)?;
                 match name {
+                    "along" => self.along(x, args, span),
                     "flip" => self.flip(x, args, span),
+                    "rank" => Some(Value::int(self.ty(x).rank() as i64)),
+                    "other_axes" => {
+                        let rank = self.ty(x).rank();
+                        let named = self.axis_list(&args[1].clone(), rank, span)?;
+                        let others = (0..rank).filter(|a| !named.contains(a));
+                        Some(Value::List(others.map(|a| Value::int(a as i64)).collect()))
+                    }
                     "pad" => self.pad(x, args, span),
                     "repeat_each" => self.repeat_each(x, args, span),
                     "rescale" => self.rescale(x, args, span),
@@ -133,6 +148,72 @@ impl Checker<'_> {
         let ty = self.ty(x).clone();
         let axes = perm.iter().map(|&p| ty.axes[p].clone()).collect();
         self.node(Op::Transpose { perm: perm.to_vec() }, vec![x], Ty { axes, ..ty }, span)
+    }
+
+    /// A tensor of one axis, shaped so that it meets one axis of another tensor: `[C]` for `[B, C, H, W]` is `[C, 1, 1]`.
+    fn along(&mut self, x: NodeId, args: &[Value], span: Span) -> Res<Value> {
+        let like = self.number_node(&args[1], DType::F32, span)?;
+        let rank = self.ty(like).rank();
+        let axis = match &args[2] {
+            Value::None if rank >= 2 => 1,
+            given => self.one_axis(like, &given.clone(), span)?,
+        };
+        let ty = self.ty(x).clone();
+        let [own] = ty.axes.as_slice() else {
+            let headline = format!("`along` takes a tensor of one axis, this is {ty}");
+            return self.fail(Diagnostic::error(codes::RANK_MISMATCH, span, headline));
+        };
+        let mut axes = vec![own.clone()];
+        for _ in axis + 1..rank {
+            axes.push(self.written(span, Dim::from(1i64)));
+        }
+        Some(Value::Tensor(self.reshaped(x, axes, span)))
+    }
+
+    /// Numbers written in the program, as a tensor; of a list of lists, with two axes.
+    fn literal(&mut self, list: &Value, span: Span) -> Res<Value> {
+        let items = self.list(&list.clone(), span)?;
+        let rows: Vec<Vec<Value>> = match items.first() {
+            Some(Value::List(_)) => {
+                let rows: Option<Vec<_>> = items.iter().map(|row| self.list(&row.clone(), span)).collect();
+                rows?
+            }
+            _ => vec![items],
+        };
+        let width = rows[0].len();
+        let all: Vec<&Value> = rows.iter().flatten().collect();
+        if all.is_empty() || rows.iter().any(|r| r.len() != width) {
+            let headline = "the rows of a tensor need one length, at least 1";
+            return self.fail(Diagnostic::error(codes::BAD_SIZE, span, headline));
+        }
+        let numbers: Option<Vec<f64>> = all.iter().map(|v| v.number()).collect();
+        let Some(numbers) = numbers else { return self.not_supported(span, "a tensor of what is not a plain number") };
+        let dtype = if all.iter().all(|v| matches!(v, Value::Int(..))) { DType::I32 } else { DType::F32 };
+        let line = self.written(span, Dim::from(numbers.len() as i64));
+        let ty = Ty { dtype, axes: vec![line], tag: None, weak: false };
+        let node = self.node(Op::Literal(numbers), Vec::new(), ty, span);
+        if !matches!(list, Value::List(items) if matches!(items.first(), Some(Value::List(_)))) {
+            return Some(Value::Tensor(node));
+        }
+        let axes = vec![self.written(span, Dim::from(rows.len() as i64)), self.written(span, Dim::from(width as i64))];
+        Some(Value::Tensor(self.reshaped(node, axes, span)))
+    }
+
+    /// `2 epochs` as a number of steps; a plain number is one.
+    fn steps_of(&mut self, duration: &Value, span: Span) -> Res<Value> {
+        match duration {
+            Value::Quantity(n, unit) if unit.starts_with("epoch") => {
+                let name = crate::syntax::ast::Ident { name: "epoch_steps".into(), span };
+                let steps = self.clock_field(&name, span)?;
+                self.elementwise(Kind::Binary(Binary::Mul), vec![steps, Value::Float(*n)], span, "*")
+            }
+            Value::Quantity(n, unit) if unit.starts_with("step") => Some(Value::Float(*n)),
+            v if v.number().is_some() || matches!(v, Value::UnknownNumber | Value::Tensor(_)) => Some(v.clone()),
+            v => {
+                let headline = format!("{} is not a number of steps or epochs", v.kind());
+                self.fail(Diagnostic::error(codes::WRONG_KIND, span, headline).help("write `100` or `2 epochs`"))
+            }
+        }
     }
 
     fn stack(&mut self, args: &[Value], span: Span) -> Res<Value> {
@@ -263,8 +344,8 @@ impl Checker<'_> {
             return self.fail(Diagnostic::error(codes::BAD_AXIS, span, headline));
         }
         let mut x = x;
-        for axis in 0..rank {
-            let (low, high) = (sides[0][axis].clone(), sides[1][axis].clone());
+        let pairs: Vec<(Dim, Dim)> = sides[0].iter().cloned().zip(sides[1].iter().cloned()).collect();
+        for (axis, (low, high)) in pairs.into_iter().enumerate() {
             if low.number() == Some(0) && high.number() == Some(0) {
                 continue;
             }
@@ -525,7 +606,11 @@ impl Checker<'_> {
         span: Span,
     ) -> Res<NodeId> {
         let (Some(count @ 1..=4096), Some(step @ 1..)) = (kernel.number(), stride.number()) else {
-            return self.not_supported(span, "a window whose size is known only by name");
+            return if self.generic {
+                None
+            } else {
+                self.not_supported(span, "a window whose size is known only by name")
+            };
         };
         let rank = self.ty(x).rank();
         let mut low = vec![Dim::default(); rank];

@@ -24,6 +24,8 @@ enum Item {
     One(Word),
     /// `(h d)`: several axes in one.
     Group(Vec<Word>),
+    /// `..`: all axes that are not named.
+    Rest((usize, usize)),
 }
 
 impl Item {
@@ -31,8 +33,21 @@ impl Item {
         match self {
             Item::One(word) => std::slice::from_ref(word),
             Item::Group(words) => words,
+            Item::Rest(_) => &[],
         }
     }
+}
+
+/// The items with `count` axes in the place of `..`, if there is one.
+fn with_rest(items: Vec<Item>, count: usize) -> Vec<Item> {
+    let mut out = Vec::new();
+    for item in items {
+        match item {
+            Item::Rest(at) => out.extend((0..count).map(|i| Item::One(Word { name: format!("..{i}"), at }))),
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// A pattern with the place it comes from.
@@ -69,6 +84,14 @@ impl Pattern {
             let at = (from + i, from + i + 1);
             match bytes[i] {
                 b' ' => i += 1,
+                b'.' if side[i..].starts_with("..") && group.is_none() => {
+                    let len = if side[i..].starts_with("...") { 3 } else { 2 };
+                    if items.iter().any(|item| matches!(item, Item::Rest(_))) {
+                        return Err(Box::new(self.fault(at, "`..` stands twice on this side".into())));
+                    }
+                    items.push(Item::Rest((from + i, from + i + len)));
+                    i += len;
+                }
                 b'(' if group.is_some() => {
                     return Err(Box::new(self.fault(at, "a group of axes cannot hold another".into())));
                 }
@@ -119,6 +142,12 @@ impl Pattern {
             }
         }
     }
+}
+
+/// How many axes `..` stands for, if the side has one.
+fn rest_count(items: &[Item], rank: usize) -> Option<usize> {
+    let named = items.iter().filter(|item| !matches!(item, Item::Rest(_))).count();
+    (named < items.len()).then(|| rank.saturating_sub(named))
 }
 
 /// The known sizes of the axes of a pattern.
@@ -192,6 +221,8 @@ impl Checker<'_> {
         let left = self.reported(pattern.items(&left, 0))?;
         let right = self.reported(pattern.items(&right, middle))?;
         let ty = self.ty(x).clone();
+        let rest = rest_count(&left, ty.rank());
+        let (left, right) = (with_rest(left, rest.unwrap_or(0)), with_rest(right, rest.unwrap_or(0)));
         if left.len() != ty.rank() {
             return self.fail(self.wrong_count(&pattern, &left, (0, middle - 2), &ty));
         }
@@ -287,6 +318,8 @@ impl Checker<'_> {
         }
         match open.as_slice() {
             [] if rest == axis.size => Some(()),
+            // Only an instance can tell.
+            [] if self.generic && !rest.contradicts(&axis.size) => None,
             [] => {
                 let at = item.words().first().map_or((0, 1), |w| w.at);
                 let at = (at.0, item.words().last().map_or(at.1, |w| w.at.1));
@@ -306,6 +339,9 @@ impl Checker<'_> {
             }
             [word] => {
                 let Some(size) = axis.size.exact_div(&rest) else {
+                    if self.generic && (rest.number().is_none() || axis.size.number().is_none()) {
+                        return None;
+                    }
                     let text = self.size_text(&axis.size, axis.why);
                     let headline = format!("{text} cannot be split by {rest} without a rest");
                     let mut fault = pattern.fault(word.at, headline).label("the size of this is not whole");
@@ -317,7 +353,7 @@ impl Checker<'_> {
                 let own = match item {
                     Item::One(_) => axis.clone(),
                     Item::Group(words) if words.len() == 1 => axis.clone(),
-                    Item::Group(_) => {
+                    Item::Group(_) | Item::Rest(_) => {
                         let kind = ReasonKind::Made("`rearrange`".into());
                         let why = self.reason(self.blame(span), &size, kind, vec![axis.why]);
                         Axis { size, why }
@@ -342,13 +378,18 @@ impl Checker<'_> {
         let (left, right, middle) = self.reported(halves)?;
         let mut operands = Vec::new();
         let mut from = 0;
-        for part in left.split(',') {
+        let mut rest = None;
+        for (part, &node) in left.split(',').zip(tensors.iter().chain(std::iter::repeat(&NodeId(0)))) {
             let items = self.reported(pattern.items(part, from))?;
+            let rank = self.sheet.tys.get(node.index()).map_or(0, Ty::rank);
+            let own = rest_count(&items, rank);
+            rest = rest.or(own);
+            let items = with_rest(items, own.unwrap_or(0));
             operands.push((self.plain_words(&pattern, items)?, (from, from + part.len())));
             from += part.len() + 1;
         }
         let right = self.reported(pattern.items(&right, middle))?;
-        let right = self.plain_words(&pattern, right)?;
+        let right = self.plain_words(&pattern, with_rest(right, rest.unwrap_or(0)))?;
         if operands.len() != tensors.len() {
             let headline = format!("the pattern is for {} tensors, {} are given", operands.len(), tensors.len());
             return self.fail(pattern.fault((0, middle - 2), headline));

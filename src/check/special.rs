@@ -12,6 +12,9 @@ use crate::source::Span;
 
 /// Every such function, sorted.
 pub const NAMES: &[&str] = &[
+    "along",
+    "bpe",
+    "characters",
     "conv3d",
     "einsum",
     "flip",
@@ -22,33 +25,42 @@ pub const NAMES: &[&str] = &[
     "len",
     "ones",
     "ones_like",
+    "other_axes",
     "pad",
     "pair",
     "product",
     "random",
     "random_int",
     "random_like",
+    "rank",
     "rearrange",
     "repeat_each",
     "rescale",
     "roll",
     "scatter",
     "scatter_add",
+    "single",
     "size",
     "sort",
     "split",
     "stack",
+    "steps_of",
     "take_along",
+    "tensor",
     "tile",
+    "tokens",
     "top_k",
+    "triple",
     "unfold",
     "where",
+    "wordpiece",
+    "words",
     "zeros",
     "zeros_like",
 ];
 
 /// Parameters (name, required) of each.
-fn params(name: &str) -> &'static [(&'static str, bool)] {
+pub fn params(name: &str) -> &'static [(&'static str, bool)] {
     match name {
         "where" => &[("condition", true), ("a", true), ("b", true)],
         "zeros" | "ones" | "random" => &[("shape", true)],
@@ -58,18 +70,28 @@ fn params(name: &str) -> &'static [(&'static str, bool)] {
         "split" => &[("x", true), ("parts", true), ("axis", false)],
         "floor_div" => &[("a", true), ("b", true)],
         "grad" => &[("y", true), ("by", true)],
-        "pair" | "product" | "len" => &[("list", true)],
+        "single" | "pair" | "triple" | "product" | "len" => &[("list", true)],
+        "characters" => &[],
+        "words" => &[("most", true)],
+        "wordpiece" | "bpe" => &[("path", true)],
+        "tokens" => &[("text", true), ("tokenizer", true), ("max", false), ("start", false), ("end", false)],
         _ => super::moves::params(name).unwrap_or(&[("x", true)]),
     }
 }
 
 impl Checker<'_> {
     pub fn call_special(&mut self, name: &'static str, given: Vec<Given>, span: Span) -> Res<Value> {
-        match name {
-            "einsum" => return self.einsum(given, span),
-            "rearrange" => return self.rearrange(given, span),
-            _ => {}
-        }
+        let errors = self.errors();
+        let value = match name {
+            "einsum" => self.einsum(given, span),
+            "rearrange" => self.rearrange(given, span),
+            _ => self.call_placed(name, given, span),
+        };
+        // What only an instance can decide is looked at there.
+        if value.is_none() && self.generic && self.errors() == errors { Some(Value::Unknown) } else { value }
+    }
+
+    fn call_placed(&mut self, name: &'static str, given: Vec<Given>, span: Span) -> Res<Value> {
         let specs = params(name);
         let names: Vec<&str> = specs.iter().map(|p| p.0).collect();
         let required: Vec<bool> = specs.iter().map(|p| p.1).collect();
@@ -143,15 +165,17 @@ impl Checker<'_> {
                     (self.number_node(&args[0], DType::F32, span)?, self.number_node(&args[1], DType::F32, span)?);
                 self.gradient(y, x, span)
             }
-            "pair" => match &args[0] {
-                Value::Int(..) | Value::UnknownNumber => Some(Value::List(vec![args[0].clone(), args[0].clone()])),
-                Value::List(items) | Value::Tuple(items) if items.len() == 2 => Some(Value::List(items.clone())),
+            "single" | "pair" | "triple" => match &args[0] {
+                Value::Int(..) | Value::UnknownNumber => Some(Value::List(vec![args[0].clone(); many(name)])),
+                Value::List(items) | Value::Tuple(items) if items.len() == many(name) => {
+                    Some(Value::List(items.clone()))
+                }
                 other => {
                     let text = other.kind();
                     self.fail(
-                        Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a size or a pair of them"))
-                            .label("one or two whole numbers are needed here")
-                            .help("write `3` or `[3, 3]`"),
+                        Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a size or a {name} of them"))
+                            .label("whole numbers are needed here")
+                            .help("write one number, or one for each axis"),
                     )
                 }
             },
@@ -165,6 +189,8 @@ impl Checker<'_> {
                 }
                 Some(Value::int(total))
             }
+            "characters" | "words" | "wordpiece" | "bpe" => self.tokenizer(name, &args, span),
+            "tokens" => self.tokens(args, span),
             "len" => Some(Value::int(self.list(&args[0].clone(), span)?.len() as i64)),
             _ => self.call_move(name, &args, span),
         }
@@ -182,9 +208,11 @@ impl Checker<'_> {
             Value::List(items) | Value::Tuple(items) => Some(items.clone()),
             other => {
                 let text = other.kind();
-                self.fail(Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list"))
-                    .label("a list is needed here")
-                    .help("write it in brackets, for instance `[2, 3]`"))
+                self.fail(
+                    Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list"))
+                        .label("a list is needed here")
+                        .help("write it in brackets, for instance `[2, 3]`"),
+                )
             }
         }
     }
@@ -226,7 +254,10 @@ impl Checker<'_> {
         let site = fnv1a(path.as_bytes()).wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let four = self.written(span, Dim::from(4i64));
         let key_type = Ty { dtype: DType::I32, axes: vec![four], tag: None, weak: false };
-        let key = self.node(Op::Key, Vec::new(), key_type, span);
+        let key = match self.sheet.key {
+            Some(key) => key,
+            None => self.node(Op::Key, Vec::new(), key_type, span),
+        };
         let shape = axes.iter().map(|a| a.size.clone()).collect();
         let ty = Ty { dtype: DType::F32, axes, tag: None, weak: false };
         Some(Value::Tensor(self.node(Op::Uniform { shape, site }, vec![key], ty, span)))
@@ -273,6 +304,9 @@ impl Checker<'_> {
         let parts = self.whole(args[1].clone(), span)?;
         let Some(count @ 1..=4096) = parts.number() else { return Some(Value::Unknown) };
         let Some(piece) = ty.axes[axis].size.exact_div(&parts) else {
+            if self.generic && ty.axes[axis].size.number().is_none() {
+                return None;
+            }
             let size = ty.axes[axis].size.clone();
             return self.fail(
                 Diagnostic::error(codes::BAD_SIZE, span, format!("{size} cannot be split into {count} equal parts"))
@@ -321,10 +355,21 @@ impl Checker<'_> {
             (Value::Tensor(_), _) | (_, Value::Tensor(_)) => {
                 self.elementwise(Kind::Binary(crate::ops::Binary::Div), args, span, "floor_div")
             }
-            _ => self.fail(Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")
-                .label("one of these is not, or the divisor is 0")
-                .help("use `/` and `floor` for other numbers")),
+            _ => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")
+                    .label("one of these is not, or the divisor is 0")
+                    .help("use `/` and `floor` for other numbers"),
+            ),
         }
+    }
+}
+
+/// How many numbers a `pair` has.
+fn many(name: &str) -> usize {
+    match name {
+        "single" => 1,
+        "pair" => 2,
+        _ => 3,
     }
 }
 

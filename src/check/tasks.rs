@@ -1,15 +1,14 @@
 //! Tasks: settings, nets, and the step, evaluated once for training and once for evaluation.
 
-use super::context::{Checker, FieldFacts, ReasonKind, Res, Scope, Sheet};
-use super::program::{Every, FieldUse, Report, ReportKind, Settings, StepGraph, Task};
-use super::shapes::{Form, Place, form};
-use super::values::{Axis, DataValue, OptimizerValue, Ty, Value};
+use super::context::{Checker, Facts, Res, Scope, Sheet};
+use super::program::{Every, Report, ReportKind, Settings, StepGraph, Task};
+use super::values::{DataValue, OptimizerValue, Ty, Value};
 use crate::diag::{Diagnostic, codes, suggest};
-use crate::dims::{Dim, Sym};
 use crate::graph::{NodeId, Output, OutputKind};
 use crate::ops::{Clock, DType, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{Expr, ExprKind, Ident, Param, TaskDecl, TaskKind, TaskStmtKind};
+use crate::syntax::ast::{Expr, ExprKind, Ident, TaskDecl, TaskKind, TaskStmtKind};
+use crate::syntax::walk::{each_expr, each_expr_of};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -35,6 +34,8 @@ pub const SETTINGS: &[&str] = &[
 #[derive(Default)]
 pub struct StepState {
     pub train: bool,
+    /// It is the step of a `predict` task.
+    pub predicts: bool,
     pub reports: Vec<(Report, NodeId)>,
     pub optimizer: Option<(Rc<OptimizerValue>, Span)>,
     /// The task has an optimizer with a fault.
@@ -49,6 +50,7 @@ impl Checker<'_> {
     pub fn task(&mut self, decl: &TaskDecl, number: usize) -> Option<Task> {
         let name = decl.name.as_ref().map_or(decl.kind.word().to_string(), |n| n.name.clone());
         self.task = number;
+        self.optimizer_states.clear();
         self.generic = false;
         self.training = Some(decl.kind == TaskKind::Train);
         self.sheet = Sheet::default();
@@ -70,9 +72,19 @@ impl Checker<'_> {
         let mut settings = Settings::default();
         let mut data = None;
         let mut state = StepState::default();
+        let names: Vec<Ident> = decl
+            .body
+            .iter()
+            .filter_map(|s| if let TaskStmtKind::Bind { name, .. } = &s.kind { Some(name.clone()) } else { None })
+            .collect();
+        self.no_name_twice(&names);
+        let mentioned = mentioned_in(decl);
         for stmt in &decl.body {
             match &stmt.kind {
                 TaskStmtKind::Bind { name, value } => {
+                    let unused = !mentioned.contains(&name.name) && !self.read_elsewhere.contains(&name.name);
+                    let renamed = if unused { self.meant_setting(name, &names) } else { None };
+                    let name = renamed.as_ref().unwrap_or(name);
                     self.task_binding(name, value, &mut settings, &mut data, &mut state, &mut scope);
                 }
                 TaskStmtKind::Load { .. } => {
@@ -93,10 +105,10 @@ impl Checker<'_> {
             return None;
         };
         let facts = data.as_ref().map(|d: &Rc<DataValue>| self.facts(d));
+        self.feed = super::pipeline::FeedFields::default();
         // Data that could not be read was reported: its fields are unknown.
         let has_data = scope.local("data").is_some();
         let batch = settings.batch.is_some().then(|| self.fresh("B"));
-        let mut fields = Vec::new();
         let mut train = None;
         let mut eval = None;
         let mut moved = BTreeSet::new();
@@ -114,10 +126,12 @@ impl Checker<'_> {
             }
             let mut inner = scope.clone();
             let errors = self.errors();
-            fields = Vec::new();
-            self.step_fields(&step.params, facts.as_ref(), &batch, has_data, &mut fields, &mut inner);
+            self.step_fields(&step.params, data.as_ref(), facts.as_ref(), &batch, has_data, &mut inner);
+            // A field that has a fault of its own takes everything behind it along.
+            whole &= !inner.locals.iter().any(|l| matches!(l.value, Value::Poison));
             self.step = Some(StepState {
                 train: training,
+                predicts: decl.kind == TaskKind::Predict,
                 optimizer: state.optimizer.clone(),
                 optimizer_broken: state.optimizer_broken,
                 clip_norm: state.clip_norm,
@@ -152,13 +166,24 @@ impl Checker<'_> {
             let made = StepGraph { graph, reports };
             if training { train = Some(made) } else { eval = Some(made) }
         }
-        self.unused_bindings(decl, &scope);
-        if decl.kind == TaskKind::Train && whole {
-            self.unmoved_parameters(number, &moved);
+        let missing = |d: &Diagnostic| {
+            let inside = |s: Span| s.file == step.body.span.file && step.body.span.contains(s.start as usize);
+            [codes::MISSING_ARGUMENT, codes::UNKNOWN_NAME].contains(&d.code) && d.span().is_some_and(inside)
+        };
+        if !self.found.iter().any(missing) {
+            self.unused_bindings(decl, &scope);
         }
+        if decl.kind == TaskKind::Train && whole {
+            self.unmoved_parameters(number, &moved, &scope);
+        }
+        let mut eval = eval.unwrap_or_default();
+        let fields = {
+            let mut graphs: Vec<_> = train.iter_mut().map(|t: &mut StepGraph| &mut t.graph).collect();
+            graphs.push(&mut eval.graph);
+            std::mem::take(&mut self.feed).used(&mut graphs)
+        };
         let rows = self.rows.split_off(first_row);
         self.task_scopes.insert(name.clone(), scope.locals.iter().map(|l| (l.name.clone(), l.value.clone())).collect());
-        let eval = eval.unwrap_or_default();
         let mut vars = BTreeSet::new();
         for graph in train.iter().map(|t| &t.graph).chain([&eval.graph]) {
             for node in &graph.nodes {
@@ -313,95 +338,17 @@ impl Checker<'_> {
     }
 
     /// What is known of a data set; a fault is reported, once.
-    fn facts(&mut self, data: &DataValue) -> Vec<FieldFacts> {
+    fn facts(&mut self, data: &DataValue) -> Facts {
         match self.data.facts(data) {
             Ok(facts) => {
-                if let Some(warning) = facts.warning {
+                if let Some(warning) = facts.warning.clone() {
                     self.report(*warning);
                 }
-                facts.fields
+                facts
             }
             Err(fault) => {
                 self.report(*fault);
-                Vec::new()
-            }
-        }
-    }
-
-    fn step_fields(
-        &mut self,
-        params: &[Param],
-        facts: Option<&Vec<FieldFacts>>,
-        batch: &Option<Sym>,
-        has_data: bool,
-        fields: &mut Vec<FieldUse>,
-        scope: &mut Scope,
-    ) {
-        if let Some(b) = batch {
-            let why = self.reason(
-                params.first().map_or(scope_span(scope), |p| p.span),
-                &Dim::from(b.clone()),
-                ReasonKind::Data,
-                vec![],
-            );
-            scope.dims.insert("B".into(), super::context::Bound { size: Dim::from(b.clone()), why });
-        }
-        for param in params {
-            let name = &param.name;
-            let Some(field) = facts.and_then(|f| f.iter().find(|f| f.name == name.name)).cloned() else {
-                let known = facts.is_some_and(|f| !f.is_empty());
-                if known || !has_data {
-                    let names: Vec<String> = facts.map_or(Vec::new(), |f| f.iter().map(|f| f.name.clone()).collect());
-                    let meant = suggest::nearest(&name.name, names.iter().map(String::as_str));
-                    let mut fault = Diagnostic::error(
-                        codes::UNKNOWN_NAME,
-                        name.span,
-                        match has_data {
-                            true => format!("the data has no field `{}`", name.name),
-                            false => format!("`{}` would come from the data, but the task has none", name.name),
-                        },
-                    )
-                    .label("a step's parameters are fields of the data");
-                    fault = match meant {
-                        Some(m) => fault.help(format!("did you mean `{m}`?")),
-                        None if has_data => fault.help(format!("its fields are {}", names.join(", "))),
-                        None => fault.help("add `data = …` to the task"),
-                    };
-                    self.report(fault);
-                }
-                scope.bind(&name.name, Value::Poison, name.span);
-                continue;
-            };
-            let mut axes = Vec::new();
-            if let Some(b) = batch {
-                let size = Dim::from(b.clone());
-                let why = self.reason(name.span, &size, ReasonKind::Data, vec![]);
-                axes.push(Axis { size, why });
-            }
-            let mut shape = Vec::new();
-            for size in &field.shape {
-                let size = match size {
-                    Some(n) => Dim::from(*n),
-                    None => Dim::from(self.fresh(&name.name.to_uppercase())),
-                };
-                let why = self.reason(name.span, &size, ReasonKind::Data, vec![]);
-                shape.push(size.clone());
-                axes.push(Axis { size, why });
-            }
-            let ty = Ty { dtype: field.dtype, axes, tag: None, weak: false };
-            let number = fields.len() as u32;
-            fields.push(FieldUse { name: name.name.clone(), dtype: field.dtype, shape, classes: field.classes });
-            if let Some(declared) = &param.ty
-                && let Form::Tensor(form) = form(declared)
-            {
-                let text = format!("the field `{}`", name.name);
-                let place = Place { span: declared.span, what: &text };
-                self.match_tensor(&form, &ty, scope, place);
-            }
-            let node = self.node(Op::Field(number), Vec::new(), ty, name.span);
-            scope.bind(&name.name, Value::Tensor(node), name.span);
-            if let Some(local) = scope.local(&name.name) {
-                local.checked = true;
+                Facts::default()
             }
         }
     }
@@ -410,6 +357,7 @@ impl Checker<'_> {
         let values = match value {
             Some(Value::Tuple(items)) => items,
             Some(v) if v.is_silent() => return,
+            Some(Value::None) if self.step.as_ref().is_some_and(|s| !s.reports.is_empty()) => return,
             Some(v) => vec![v],
             None => return,
         };
@@ -418,7 +366,7 @@ impl Checker<'_> {
                 let _: Res<()> = self.fail(
                     Diagnostic::error(codes::WRONG_KIND, span, "the last value of a `predict` step is what is written")
                         .label("a tensor is needed at its end")
-                    .help("end the step with the value to write"),
+                        .help("end the step with the value to write"),
                 );
                 return;
             };
@@ -427,6 +375,24 @@ impl Checker<'_> {
                 step.reports.push((Report { name, kind: ReportKind::Prediction, span }, node));
             }
         }
+    }
+
+    /// Reports a binding that nothing uses and whose name is nearly that of a setting; gives the setting.
+    fn meant_setting(&mut self, name: &Ident, names: &[Ident]) -> Option<Ident> {
+        if SETTINGS.contains(&name.name.as_str()) || name.name.is_empty() {
+            return None;
+        }
+        let meant = other_setting(&name.name).or_else(|| suggest::nearest(&name.name, SETTINGS.iter().copied()))?;
+        self.report(
+            Diagnostic::error(codes::UNKNOWN_SETTING, name.span, format!("there is no setting `{}`", name.name))
+                .label("nothing uses this")
+                .help(format!("did you mean `{meant}`?"))
+                .fix(format!("write `{meant}`"), vec![(name.span, meant.to_string())], false),
+        );
+        // If the setting itself is there too, that one holds.
+        let there = names.iter().any(|n| n.name == meant);
+        let as_name = if there { String::from("_") } else { meant.to_string() };
+        Some(Ident { name: as_name, span: name.span })
     }
 
     fn unused_bindings(&mut self, decl: &TaskDecl, scope: &Scope) {
@@ -441,23 +407,13 @@ impl Checker<'_> {
             .map(|l| (l.name.clone(), l.span))
             .collect();
         for (name, span) in unused {
-            let meant = other_setting(&name).or_else(|| suggest::nearest(&name, SETTINGS.iter().copied()));
-            let fault = match meant {
-                Some(meant) => Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("there is no setting `{name}`"))
-                    .label("nothing uses this")
-                    .help(format!("did you mean `{meant}`?"))
-                    .fix(format!("write `{meant}`"), vec![(span, meant.to_string())], false),
-                None => Diagnostic::error(
-                    codes::UNKNOWN_SETTING,
-                    span,
-                    format!("`{name}` is neither a setting nor used"),
-                )
-                .label("nothing uses this")
-                .help(match name.as_str() {
-                    "lr" | "learning_rate" => "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`".to_string(),
-                    _ => "use it in the step, or remove it".to_string(),
-                }),
-            };
+            let headline = format!("`{name}` is neither a setting nor used");
+            let fault = Diagnostic::error(codes::UNKNOWN_SETTING, span, headline).label("nothing uses this").help(
+                match name.as_str() {
+                    "lr" | "learning_rate" => "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`",
+                    _ => "use it in the step, or remove it",
+                },
+            );
             self.report(fault);
         }
     }
@@ -480,39 +436,6 @@ impl Checker<'_> {
         let raw = self.node(Op::Clock(part), Vec::new(), ty.clone(), span);
         let wide = Ty { dtype: DType::F64, weak: true, ..ty };
         Some(Value::Tensor(self.node(Op::Cast, vec![raw], wide, span)))
-    }
-
-    /// `data.classes`, `data.count`
-    pub fn data_field(&mut self, data: &DataValue, name: &Ident) -> Res<Value> {
-        let facts = match self.data.facts(data) {
-            Ok(facts) => facts,
-            Err(fault) => return self.fail(*fault),
-        };
-        match name.name.as_str() {
-            "classes" => match facts.fields.iter().find_map(|f| f.classes) {
-                Some(n) => Some(Value::int(n)),
-                None if facts.warning.is_some() => Some(Value::int(Dim::from(self.fresh("classes")))),
-                None => self.fail(
-                    Diagnostic::error(codes::UNKNOWN_NAME, name.span, "this data has no classes")
-                        .label("none of its fields is a label")
-                        .help("write the number"),
-                ),
-            },
-            "count" => match facts.count {
-                Some(n) => Some(Value::int(n)),
-                None => Some(Value::int(Dim::from(self.fresh("count")))),
-            },
-            other => {
-                let known = ["classes", "count"];
-                let mut fault =
-                    Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("a data set has no `{other}`"));
-                fault = match suggest::nearest(other, known) {
-                    Some(m) => fault.help(format!("did you mean `{m}`?")),
-                    None => fault.help("it has `classes` and `count`"),
-                };
-                self.fail(fault)
-            }
-        }
     }
 
     /// `train.net`: a binding of another task.
@@ -561,8 +484,21 @@ fn other_setting(name: &str) -> Option<&'static str> {
     }
 }
 
-fn scope_span(scope: &Scope) -> Span {
-    Span::new(scope.file, 0, 0)
+/// Every name that an expression of the task mentions.
+fn mentioned_in(decl: &TaskDecl) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut see = |e: &Expr| {
+        if let ExprKind::Name(name) = &e.kind {
+            names.insert(name.clone());
+        }
+    };
+    for stmt in &decl.body {
+        if let TaskStmtKind::Bind { value, .. } = &stmt.kind {
+            each_expr(value, &mut see);
+        }
+    }
+    decl.step.iter().for_each(|s| each_expr_of(&s.body, &mut see));
+    names
 }
 
 /// Bytes of a unit of memory.

@@ -179,15 +179,16 @@ impl Checker<'_> {
                     None => (dtype, weak) = (Some(ty.dtype), ty.weak),
                     Some(_) if weak => (dtype, weak) = (Some(ty.dtype), ty.weak),
                     Some(d) if !ty.weak && ty.dtype != d => {
-                        return self.fail(
-                            Diagnostic::error(
-                                codes::DTYPE_MISMATCH,
-                                span,
-                                format!("`{symbol}` of {d} and {}", ty.dtype),
-                            )
+                        let operands: Vec<NodeId> = operands[choose..]
+                            .iter()
+                            .filter_map(|v| if let Value::Tensor(n) = v { Some(*n) } else { None })
+                            .collect();
+                        let headline = format!("`{symbol}` of {d} and {}", ty.dtype);
+                        let fault = Diagnostic::error(codes::DTYPE_MISMATCH, span, headline)
                             .label("both sides must have one dtype")
-                            .help(format!("convert one side: `{d}(…)`")),
-                        );
+                            .help(format!("convert one side: `{d}(…)`"));
+                        let fault = self.with_declared(fault, &operands);
+                        return self.fail(fault);
                     }
                     Some(_) => {}
                 }
@@ -264,11 +265,20 @@ impl Checker<'_> {
                 BinaryOp::Mul => Some(x.mul(y)),
                 BinaryOp::Div => x.exact_div(y),
                 BinaryOp::Pow => match (x.number(), y.number()) {
-                    (Some(base), Some(n)) if n >= 0 => base.checked_pow(n as u32).map(Dim::from),
+                    (Some(base), Some(n)) if n >= 0 => {
+                        u32::try_from(n).ok().and_then(|n| base.checked_pow(n)).map(Dim::from)
+                    }
                     _ => None,
                 },
                 _ => None,
             };
+            if exact.as_ref().is_some_and(Dim::is_huge) {
+                return self.fail(
+                    Diagnostic::error(codes::BAD_SIZE, span, format!("`{}` of {x} and {y} is too large", op.symbol()))
+                        .label("whole numbers have 64 bits")
+                        .help("use a float: write one side with a point, as in `2.0`"),
+                );
+            }
             if let Some(size) = exact {
                 let why = match op {
                     // A whole product written out keeps its text: `128 * 7 * 7`.
@@ -426,14 +436,15 @@ impl Checker<'_> {
         let (a, b) = (self.number_node(&a, DType::F32, span)?, self.number_node(&b, DType::F32, span)?);
         let (x, y) = (self.ty(a).clone(), self.ty(b).clone());
         if x.dtype != y.dtype || !x.dtype.is_float() {
-            return self.fail(
+            let fault =
                 Diagnostic::error(codes::DTYPE_MISMATCH, op_span, format!("`@` of {} and {}", x.dtype, y.dtype))
                     .label("both sides must have one float dtype")
                     .help(match x.dtype.is_float() || y.dtype.is_float() {
                         true => "convert one side: `f32(…)`",
                         false => "convert both sides: `f32(a) @ f32(b)`",
-                    }),
-            );
+                    });
+            let fault = self.with_declared(fault, &[a, b]);
+            return self.fail(fault);
         }
         if x.rank() == 0 || y.rank() == 0 {
             return self.fail(
@@ -543,6 +554,9 @@ impl Checker<'_> {
                     return self.not_supported(span, "a slice of a list");
                 };
                 let value = self.eval(at, scope)?;
+                if let Value::Tensor(index) = value {
+                    return self.choose_text(&items, index, span);
+                }
                 let n = self.whole(value, at.span)?;
                 let Some(n) = n.number() else { return Some(Value::Unknown) };
                 let index = if n < 0 { n + items.len() as i64 } else { n };
@@ -686,6 +700,7 @@ impl Checker<'_> {
                 parts.iter().find(|(n, _)| *n == name.name).map(|(_, v)| v.clone())
             }
             Value::Data(data) => self.data_field(&data, name),
+            Value::DataField(data, field) => self.field_fact(&data, &field, name),
             Value::Task(task) => self.task_field(&task, name, span),
             Value::Poison | Value::Unknown => Some(base),
             v => self.fail(

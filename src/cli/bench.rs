@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
             let entry = entries_of(task)[0].0;
             let mut engine = CpuEngine::new(&checked.program, task, threads).map_err(at)?;
             engine.initialise(0).map_err(at)?;
-            let inputs = StepInputs { fields: &fields, clock: clock(0), seed: 0 };
+            let inputs = StepInputs { fields: &fields, clock: clock(0), seed: 0, lengths: &[] };
             let mut launches = engine.profile(entry, batch, &inputs, 20).map_err(at)?;
             launches.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
             let rows: Vec<Vec<String>> = launches
@@ -100,7 +100,7 @@ fn timed(
     let mut times = Vec::new();
     loop {
         let step = Instant::now();
-        engine.run(entry, batch, &StepInputs { fields, clock: clock(times.len() as u64), seed: 0 })?;
+        engine.run(entry, batch, &StepInputs { fields, clock: clock(times.len() as u64), seed: 0, lengths: &[] })?;
         times.push(step.elapsed().as_secs_f64());
         let enough = match steps {
             Some(steps) => times.len() >= steps as usize,

@@ -10,7 +10,7 @@ mod verify;
 
 pub use build_ops::Builder;
 pub use text::{ParseError, parse, print, print_with_origins};
-pub use verify::verify;
+pub use verify::{result_type, verify, verify_part};
 
 use std::fmt;
 
@@ -127,6 +127,22 @@ impl<D> Graph<D> {
         debug_assert!(inputs.iter().all(|i| i.index() < self.nodes.len()));
         self.nodes.push(Node { op, inputs, ty, origin });
         NodeId(self.nodes.len() as u32 - 1)
+    }
+
+    /// The same graph with sizes written in another way; the first failure ends it.
+    pub fn try_map<E, F>(&self, size: &mut impl FnMut(&D) -> Result<F, E>) -> Result<Graph<F>, E> {
+        let mut nodes = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let op = node.op.try_map(size)?;
+            let shape = node.ty.shape.iter().map(&mut *size).collect::<Result<_, _>>()?;
+            nodes.push(Node {
+                op,
+                inputs: node.inputs.clone(),
+                ty: TensorType::new(node.ty.dtype, shape),
+                origin: node.origin,
+            });
+        }
+        Ok(Graph { nodes, outputs: self.outputs.clone(), scopes: self.scopes.clone() })
     }
 
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<D> {

@@ -8,6 +8,18 @@
 //! value 0 = %2
 //! ```
 //!
+//! The body of a scan follows its node in braces:
+//!
+//! ```text
+//! %3 = scan(%0, %1) carries=1 scanned=1 count=5 by=-1 : f32[] {
+//!   %0 = parameter index=0 : f32[8]
+//!   %1 = parameter index=1 : f32[8]
+//!   %2 = add(%0, %1) : f32[8]
+//!   value 0 = %2
+//! }
+//! %4 = scan_result(%3) index=0 : f32[8]
+//! ```
+//!
 //! `@file:start-end/scope` is a node's origin, if asked for. `#` starts a comment. [`parse`] reads what [`print`] and
 //! [`print_with_origins`] write, and gives the same graph (without origins: all from nowhere, in the first scope).
 
@@ -16,7 +28,7 @@ use std::fmt::{self, Display, Write};
 use std::str::FromStr;
 
 use super::{Graph, NodeId, Origin, Output, OutputKind, TensorType};
-use crate::ops::{self, Binary, Clock, Compare, Cumulative, DType, Op, Reduce, Unary, VarId, Window};
+use crate::ops::{self, Binary, Clock, Compare, Cumulative, DType, Op, Reduce, Scan, Unary, VarId, Window};
 use crate::source::{FileId, Span};
 
 /// The text of a graph.
@@ -34,8 +46,14 @@ fn write_graph<D: Display>(graph: &Graph<D>, origins: bool) -> String {
     for (i, scope) in graph.scopes.iter().enumerate().skip(1) {
         let _ = writeln!(out, "scope {i} = {scope}");
     }
+    write_nodes(&mut out, graph, origins, 0);
+    out
+}
+
+fn write_nodes<D: Display>(out: &mut String, graph: &Graph<D>, origins: bool, depth: usize) {
+    let indent = "  ".repeat(depth);
     for (i, node) in graph.nodes.iter().enumerate() {
-        let _ = write!(out, "%{i} = {}", ops::def_of(&node.op).name);
+        let _ = write!(out, "{indent}%{i} = {}", ops::def_of(&node.op).name);
         if !node.inputs.is_empty() {
             let inputs: Vec<String> = node.inputs.iter().map(|input| format!("%{}", input.0)).collect();
             let _ = write!(out, "({})", inputs.join(", "));
@@ -48,15 +66,19 @@ fn write_graph<D: Display>(graph: &Graph<D>, origins: bool) -> String {
             let Origin { span, scope } = node.origin;
             let _ = write!(out, " @{}:{}-{}/{scope}", span.file.0, span.start, span.end);
         }
+        if let Op::Scan(scan) = &node.op {
+            out.push_str(" {\n");
+            write_nodes(out, &scan.body, origins, depth + 1);
+            let _ = write!(out, "{indent}}}");
+        }
         out.push('\n');
     }
     for output in &graph.outputs {
         let _ = match output.kind {
-            OutputKind::Update(var) => writeln!(out, "update {} = %{}", var.0, output.node.0),
-            OutputKind::Value(place) => writeln!(out, "value {place} = %{}", output.node.0),
+            OutputKind::Update(var) => writeln!(out, "{indent}update {} = %{}", var.0, output.node.0),
+            OutputKind::Value(place) => writeln!(out, "{indent}value {place} = %{}", output.node.0),
         };
     }
-    out
 }
 
 fn list<T: Display>(items: &[T]) -> String {
@@ -131,6 +153,14 @@ fn attributes<D: Display>(op: &Op<D>) -> Vec<(&'static str, String)> {
             all.push(("size", list(size)));
             all
         }
+        Op::Scan(scan) => vec![
+            ("carries", scan.carries.to_string()),
+            ("scanned", scan.scanned.to_string()),
+            ("count", scan.count.to_string()),
+            ("by", if scan.reverse { "-1" } else { "1" }.to_string()),
+        ],
+        Op::ScanResult { index } => vec![("index", index.to_string())],
+        Op::Parameter(index) => vec![("index", index.to_string())],
         Op::Key
         | Op::Unary(_)
         | Op::Binary(_)
@@ -160,24 +190,55 @@ impl std::error::Error for ParseError {}
 
 /// Reads a graph. Operands must exist; everything else is [`verify`](super::verify)'s.
 pub fn parse(text: &str) -> Result<Graph<usize>, ParseError> {
+    let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.split('#').next().unwrap_or("").trim()));
+    let lines: Vec<(usize, &str)> = lines.filter(|(_, line)| !line.is_empty()).collect();
     let mut graph = Graph::default();
-    for (i, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or("").trim();
-        if !line.is_empty() {
-            parse_line(line, &mut graph).map_err(|message| ParseError { line: i + 1, message })?;
-        }
-    }
+    let mut at = 0;
+    parse_lines(&lines, &mut at, &mut graph, 0)?;
     Ok(graph)
 }
 
-fn parse_line(line: &str, graph: &mut Graph<usize>) -> Result<(), String> {
+/// Scans inside scans that a text may have.
+const DEEPEST: usize = 64;
+
+/// Reads lines into the graph, up to the brace that ends it or to the end of the text.
+fn parse_lines(
+    lines: &[(usize, &str)],
+    at: &mut usize,
+    graph: &mut Graph<usize>,
+    depth: usize,
+) -> Result<(), ParseError> {
+    while let Some(&(number, line)) = lines.get(*at) {
+        let fail = |message: String| ParseError { line: number, message };
+        *at += 1;
+        if line == "}" {
+            return if depth > 0 { Ok(()) } else { Err(fail("`}` ends nothing".to_string())) };
+        }
+        let (line, body) = match line.strip_suffix('{') {
+            Some(_) if depth == DEEPEST => return Err(fail("too many scans inside each other".to_string())),
+            Some(head) => {
+                let mut body = Graph { scopes: graph.scopes.clone(), ..Graph::default() };
+                parse_lines(lines, at, &mut body, depth + 1)?;
+                (head.trim(), Some(body))
+            }
+            None => (line, None),
+        };
+        parse_line(line, body, graph).map_err(fail)?;
+    }
+    match (depth, lines.last()) {
+        (1.., Some(last)) => Err(ParseError { line: last.0, message: "`}` is missing".to_string() }),
+        _ => Ok(()),
+    }
+}
+
+fn parse_line(line: &str, body: Option<Graph<usize>>, graph: &mut Graph<usize>) -> Result<(), String> {
     let (left, right) = line.split_once('=').ok_or("`=` is missing")?;
     let (left, right) = (left.trim(), right.trim());
     if let Some(number) = left.strip_prefix('%') {
         if number.parse() != Ok(graph.nodes.len()) {
             return Err(format!("node %{} must come next, not {left}", graph.nodes.len()));
         }
-        return parse_node(right, graph);
+        return parse_node(right, body, graph);
     }
     let (what, number) = left.split_once(' ').ok_or_else(|| format!("`{left}` is no line of a graph"))?;
     let number: u32 = parse_number(number)?;
@@ -215,7 +276,7 @@ fn parse_list<T: FromStr>(text: &str) -> Result<Vec<T>, String> {
     inner.split(',').map(parse_number).collect()
 }
 
-fn parse_node(text: &str, graph: &mut Graph<usize>) -> Result<(), String> {
+fn parse_node(text: &str, body: Option<Graph<usize>>, graph: &mut Graph<usize>) -> Result<(), String> {
     let (head, tail) = text.split_once(" : ").ok_or("` : type` is missing")?;
     let (ty, origin) = match tail.split_once('@') {
         Some((ty, origin)) => (ty, parse_origin(origin)?),
@@ -232,7 +293,13 @@ fn parse_node(text: &str, graph: &mut Graph<usize>) -> Result<(), String> {
         inputs = list.split(',').map(|id| parse_id(id, graph)).collect::<Result<_, _>>()?;
         rest = after;
     }
-    let op = parse_op(name, &Attributes::parse(rest)?)?;
+    let attributes = Attributes::parse(rest)?;
+    let op = match (name, body) {
+        ("scan", Some(body)) => parse_scan(&attributes, body)?,
+        ("scan", None) => return Err("the body is missing".to_string()),
+        (_, Some(_)) => return Err(format!("`{name}` has no body")),
+        (_, None) => parse_op(name, &attributes)?,
+    };
     graph.push(op, inputs, ty, origin);
     Ok(())
 }
@@ -285,6 +352,16 @@ impl<'t> Attributes<'t> {
             pad_high: self.list("high")?,
         })
     }
+}
+
+fn parse_scan(a: &Attributes, body: Graph<usize>) -> Result<Op<usize>, String> {
+    let reverse = match a.get("by")? {
+        "1" => false,
+        "-1" => true,
+        other => return Err(format!("a scan by {other}")),
+    };
+    let (carries, scanned, count) = (a.one("carries")?, a.one("scanned")?, a.one("count")?);
+    Ok(Op::Scan(Box::new(Scan { body, count, reverse, carries, scanned })))
 }
 
 fn parse_op(name: &str, a: &Attributes) -> Result<Op<usize>, String> {
@@ -342,6 +419,8 @@ fn parse_op(name: &str, a: &Attributes) -> Result<Op<usize>, String> {
         "max_pool_grad" => Op::MaxPoolGrad { window: a.window()? },
         "sum_pool" => Op::SumPool { window: a.window()? },
         "sum_pool_grad" => Op::SumPoolGrad { window: a.window()?, size: a.list("size")? },
+        "scan_result" => Op::ScanResult { index: a.one("index")? },
+        "parameter" => Op::Parameter(a.one("index")?),
         "gradient" => Op::Gradient,
         _ => return Err(format!("there is no operation `{name}`")),
     })

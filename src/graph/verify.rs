@@ -1,12 +1,22 @@
-//! What every graph that can run promises: operands before their users, types as inferred, outputs that fit.
+//! What every graph that can run promises: operands before their users, types as inferred, outputs that fit; and that
+//! the body of each scan is such a graph of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Graph, OutputKind, TensorType};
-use crate::ops::{self, Op, VarId};
+use crate::ops::{self, Op, Scan, VarId};
 
 /// The first broken promise, in words.
 pub fn verify(graph: &Graph<usize>) -> Result<(), String> {
+    verify_level(graph, false)
+}
+
+/// [`verify`] of a graph that may be the body of a scan.
+pub fn verify_part(graph: &Graph<usize>) -> Result<(), String> {
+    verify_level(graph, graph.nodes.iter().any(|node| matches!(node.op, Op::Parameter(_))))
+}
+
+fn verify_level(graph: &Graph<usize>, body: bool) -> Result<(), String> {
     let mut reads: BTreeMap<VarId, &TensorType<usize>> = BTreeMap::new();
     for (i, node) in graph.nodes.iter().enumerate() {
         let name = ops::def_of(&node.op).name;
@@ -19,6 +29,23 @@ pub fn verify(graph: &Graph<usize>) -> Result<(), String> {
         let types: Vec<TensorType<usize>> = node.inputs.iter().map(|input| graph.ty(*input).clone()).collect();
         if let Err(fault) = ops::admits(&node.op, &types, &node.ty) {
             return Err(format!("%{i} = {name}: {fault:?}"));
+        }
+        match &node.op {
+            Op::Parameter(_) if !body => return Err(format!("%{i} = {name} stands outside of a scan")),
+            Op::Scan(scan) => {
+                let inner = verify_level(&scan.body, true);
+                inner.map_err(|why| format!("in the body of %{i} = {name}: {why}"))?;
+            }
+            Op::ScanResult { index } => {
+                let taken = match &graph.node(node.inputs[0]).op {
+                    Op::Scan(scan) => result_type(scan, *index),
+                    _ => None,
+                };
+                if taken.as_ref() != Some(&node.ty) {
+                    return Err(format!("%{i} = {name} is {}, the scan gives {taken:?}", node.ty));
+                }
+            }
+            _ => {}
         }
         if let Op::Read(var) = node.op
             && *reads.entry(var).or_insert(&node.ty) != &node.ty
@@ -42,4 +69,13 @@ pub fn verify(graph: &Graph<usize>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The type of a scan's result: a carry's, or that of what a step gives with the steps in front.
+pub fn result_type(scan: &Scan<usize>, index: usize) -> Option<TensorType<usize>> {
+    let mut ty = scan.body.ty(scan.output(index)?).clone();
+    if index >= scan.carries {
+        ty.shape.insert(0, scan.count);
+    }
+    Some(ty)
 }

@@ -10,6 +10,7 @@ mod index;
 mod movement;
 mod order;
 mod reduce;
+mod scan;
 mod window;
 
 use std::collections::BTreeMap;
@@ -51,36 +52,58 @@ pub struct Interpreter;
 impl Interpreter {
     /// One step: the outputs in the graph's order, elements row by row in memory.
     pub fn run(graph: &Graph<usize>, inputs: &Inputs) -> Result<Vec<(OutputKind, Tensor)>, Fault> {
-        let mut uses = vec![0usize; graph.nodes.len()];
-        let used = graph.nodes.iter().flat_map(|node| &node.inputs).chain(graph.outputs.iter().map(|o| &o.node));
-        used.for_each(|id| uses[id.index()] += 1);
-        let mut values: Vec<Option<Tensor>> = vec![None; graph.nodes.len()];
-        for (id, node) in graph.ids().zip(&graph.nodes) {
-            if uses[id.index()] == 0 {
-                continue;
+        run_with(graph, inputs, &[])
+    }
+}
+
+/// [`Interpreter::run`] of a graph whose `Parameter` nodes have these values.
+fn run_with(graph: &Graph<usize>, inputs: &Inputs, parameters: &[Tensor]) -> Result<Vec<(OutputKind, Tensor)>, Fault> {
+    let mut uses = vec![0usize; graph.nodes.len()];
+    let used = graph.nodes.iter().flat_map(|node| &node.inputs).chain(graph.outputs.iter().map(|o| &o.node));
+    used.for_each(|id| uses[id.index()] += 1);
+    let mut results: BTreeMap<NodeId, Vec<Tensor>> = BTreeMap::new();
+    let mut values: Vec<Option<Tensor>> = vec![None; graph.nodes.len()];
+    for (id, node) in graph.ids().zip(&graph.nodes) {
+        if uses[id.index()] == 0 {
+            continue;
+        }
+        let operands: Vec<Tensor> = node.inputs.iter().filter_map(|i| values[i.index()].clone()).collect();
+        let fault = |message| Fault { node: id, origin: node.origin, message };
+        let types = node.inputs.iter().map(|i| graph.ty(*i).dtype).collect::<Vec<_>>();
+        let value = match &node.op {
+            Op::Scan(scan) => {
+                results.insert(id, scan::run(scan, operands, inputs)?);
+                scalar(0.0)
             }
-            let operands: Vec<Tensor> = node.inputs.iter().filter_map(|i| values[i.index()].clone()).collect();
-            let fault = |message| Fault { node: id, origin: node.origin, message };
-            let types = node.inputs.iter().map(|i| graph.ty(*i).dtype).collect::<Vec<_>>();
-            let value = rounded(node, evaluate(node, &operands, &types, inputs).map_err(fault)?);
-            if value.shape() != node.ty.shape {
-                let name = def_of(&node.op).name;
-                return Err(fault(format!("`{name}` gave shape {:?} instead of {}", value.shape(), node.ty)));
+            Op::ScanResult { index } => {
+                let all = results.get(&node.inputs[0]);
+                let taken = all.and_then(|all| all.get(*index)).cloned();
+                taken.ok_or_else(|| fault("the scan has no such result".into()))?
             }
-            values[id.index()] = Some(value);
-            for input in &node.inputs {
-                uses[input.index()] -= 1;
-                if uses[input.index()] == 0 {
-                    values[input.index()] = None;
-                }
+            Op::Parameter(index) => {
+                let given = parameters.get(*index as usize).cloned();
+                given.ok_or_else(|| fault(format!("parameter {index} has no value")))?
+            }
+            _ => rounded(node, evaluate(node, &operands, &types, inputs).map_err(fault)?),
+        };
+        if value.shape() != node.ty.shape {
+            let name = def_of(&node.op).name;
+            return Err(fault(format!("`{name}` gave shape {:?} instead of {}", value.shape(), node.ty)));
+        }
+        values[id.index()] = Some(value);
+        for input in &node.inputs {
+            uses[input.index()] -= 1;
+            if uses[input.index()] == 0 {
+                values[input.index()] = None;
+                results.remove(input);
             }
         }
-        Ok(graph
-            .outputs
-            .iter()
-            .filter_map(|output| Some((output.kind, standard(values[output.node.index()].as_ref()?))))
-            .collect())
     }
+    Ok(graph
+        .outputs
+        .iter()
+        .filter_map(|output| Some((output.kind, standard(values[output.node.index()].as_ref()?))))
+        .collect())
 }
 
 /// The value in the node's dtype: halves are rounded after every operation. Wider floats keep all digits.

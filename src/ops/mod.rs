@@ -15,6 +15,7 @@ mod pool;
 mod random;
 mod reduce;
 pub mod scalar;
+mod scan;
 mod shape;
 mod table;
 pub mod threefry;
@@ -23,5 +24,6 @@ mod window;
 
 pub use def::*;
 pub use op::*;
+pub use scan::Scan;
 pub use table::*;
 pub use types::*;

@@ -3,6 +3,7 @@
 //!
 //! Elements are row-major. "In order" below: operands are listed as `inputs`.
 
+use super::scan::Scan;
 use super::types::{Binary, Compare, Cumulative, Reduce, Unary};
 
 /// A persistent value by its number in the program's list: a parameter, a layer's state, an optimizer's state.
@@ -186,6 +187,16 @@ pub enum Op<D> {
         size: Vec<D>,
     },
 
+    // ---- recurrences ----
+    /// A body repeated along an axis; its results are taken by `ScanResult`.
+    Scan(Box<Scan<D>>),
+    /// Input: the scan. Its result of this number.
+    ScanResult {
+        index: usize,
+    },
+    /// In the body of a scan: the operand of this number, as a step sees it.
+    Parameter(u32),
+
     // ---- expanded by differentiation ----
     /// `y, x`: the gradient of the scalar `y` by `x`, shaped like `x`.
     Gradient,
@@ -249,6 +260,9 @@ impl<D> Op<D> {
             Op::MaxPoolGrad { window: w } => Op::MaxPoolGrad { window: window(w, size)? },
             Op::SumPool { window: w } => Op::SumPool { window: window(w, size)? },
             Op::SumPoolGrad { window: w, size: s } => Op::SumPoolGrad { window: window(w, size)?, size: all(s, size)? },
+            Op::Scan(scan) => Op::Scan(Box::new(scan.try_map(size)?)),
+            Op::ScanResult { index } => Op::ScanResult { index: *index },
+            Op::Parameter(i) => Op::Parameter(*i),
             Op::Gradient => Op::Gradient,
         })
     }

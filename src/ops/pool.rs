@@ -125,7 +125,8 @@ fn room_for_last(size: &Dim, window: &Window<Dim>, axis: usize) -> Result<Dim, S
             }
         }
     }
-    Ok(steps.mul(stride).sub(&slack))
+    let extra = steps.mul(stride).sub(&slack);
+    Ok(if extra.number().is_some_and(|n| n < 0) { Dim::default() } else { extra })
 }
 
 const POOL: &[ParamSpec] = &[

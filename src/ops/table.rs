@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::def::{OpDef, ShapeFault, Surface};
 use super::op::Op;
 use super::types::{Binary, Compare, Reduce, Unary};
-use super::{conv, elementwise, index, leaf, matmul, movement, order, pool, random, reduce};
+use super::{conv, elementwise, index, leaf, matmul, movement, order, pool, random, reduce, scan};
 use crate::dims::Dim;
 use crate::graph::TensorType;
 
@@ -35,6 +35,7 @@ pub static TABLE: LazyLock<Vec<&'static OpDef>> = LazyLock::new(|| {
     table.extend([&index::TAKE, &index::SCATTER_ADD, &index::PICK]);
     table.extend([&matmul::MATMUL, &conv::CONV_OP, &conv::CONV_INPUT_GRAD, &conv::CONV_WEIGHT_GRAD]);
     table.extend([&pool::MAX_POOL, &pool::MAX_POOL_GRAD, &pool::SUM_POOL, &pool::SUM_POOL_GRAD]);
+    table.extend([&scan::SCAN, &scan::SCAN_RESULT, &scan::PARAMETER]);
     table.push(&elementwise::GRADIENT);
     table
 });
@@ -79,6 +80,9 @@ pub fn def_of<D>(op: &Op<D>) -> &'static OpDef {
         Op::MaxPoolGrad { .. } => &pool::MAX_POOL_GRAD,
         Op::SumPool { .. } => &pool::SUM_POOL,
         Op::SumPoolGrad { .. } => &pool::SUM_POOL_GRAD,
+        Op::Scan(_) => &scan::SCAN,
+        Op::ScanResult { .. } => &scan::SCAN_RESULT,
+        Op::Parameter(_) => &scan::PARAMETER,
         Op::Gradient => &elementwise::GRADIENT,
     }
 }
@@ -89,7 +93,7 @@ pub fn surface(name: &str) -> Option<(&'static OpDef, &'static Surface)> {
 }
 
 /// The type of the result. For `Const`, `Literal` and `Cast` the dtype is f32 unless the node says otherwise; for
-/// `Read` and `Field` there is no answer: [`admits`] says whether a node's own type is right.
+/// `Read`, `Field`, `Parameter` and `ScanResult` there is no answer: [`admits`] says whether a node's own type is right.
 pub fn infer(op: &Op<Dim>, inputs: &[TensorType<Dim>]) -> Result<TensorType<Dim>, ShapeFault> {
     (def_of(op).infer)(op, inputs)
 }
@@ -110,8 +114,9 @@ pub fn infer_concrete(op: &Op<usize>, inputs: &[TensorType<usize>]) -> Result<Te
 
 /// Whether a node of this operation and these operands may have this type.
 pub fn admits(op: &Op<usize>, inputs: &[TensorType<usize>], ty: &TensorType<usize>) -> Result<(), ShapeFault> {
-    if let (Op::Read(_) | Op::Field(_), []) = (op, inputs) {
-        return Ok(());
+    match (op, inputs) {
+        (Op::Read(_) | Op::Field(_) | Op::Parameter(_), []) | (Op::ScanResult { .. }, [_]) => return Ok(()),
+        _ => {}
     }
     let inferred = infer_concrete(op, inputs)?;
     let own_dtype = matches!(op, Op::Const(_) | Op::Size { .. } | Op::Literal(_) | Op::Cast);

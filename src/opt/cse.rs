@@ -19,7 +19,12 @@ pub fn cse(graph: Graph<usize>) -> (Graph<usize>, usize) {
     for mut node in graph.nodes {
         node.inputs.iter_mut().for_each(|input| *input = map[input.index()]);
         let next = NodeId(out.nodes.len() as u32);
-        let first = *known.entry(key(&node)).or_insert(next);
+        let mut key = key(&node);
+        if matches!(node.op, Op::Scan(_)) {
+            // Bodies are not compared.
+            key.push(u64::from(next.0));
+        }
+        let first = *known.entry(key).or_insert(next);
         if first == next {
             out.nodes.push(node);
         } else {
@@ -82,9 +87,12 @@ fn key(node: &Node<usize>) -> Vec<u64> {
             key.extend([*axis as u64, u64::from(*flag)]);
         }
         Op::Matmul { batch } => key.push(*batch as u64),
+        Op::ScanResult { index } => key.push(*index as u64),
+        Op::Parameter(index) => key.push(u64::from(*index)),
         // The record names the scalar operation; sizes are all there is to a window.
         Op::Key
         | Op::Iota { .. }
+        | Op::Scan(_)
         | Op::Unary(_)
         | Op::Binary(_)
         | Op::Compare(_)

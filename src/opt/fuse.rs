@@ -111,7 +111,8 @@ pub fn is_nest(graph: &Graph<usize>, id: NodeId) -> bool {
 }
 
 pub fn is_runtime(op: &Op<usize>) -> bool {
-    matches!(op, Op::Matmul { .. } | Op::Conv { .. } | Op::ConvInputGrad { .. } | Op::ConvWeightGrad { .. })
+    let convolution = matches!(op, Op::Conv { .. } | Op::ConvInputGrad { .. } | Op::ConvWeightGrad { .. });
+    convolution || matches!(op, Op::Matmul { .. } | Op::Scan(_))
 }
 
 fn is_view(op: &Op<usize>) -> bool {
@@ -150,7 +151,7 @@ fn must_store(graph: &Graph<usize>) -> Vec<bool> {
             if !matches!(node.op, Op::ScatterAdd { .. }) {
                 node.inputs.iter().for_each(|i| must[i.index()] = true);
             }
-        } else if matches!(node.op, Op::Concat { .. }) {
+        } else if matches!(node.op, Op::Concat { .. } | Op::ScanResult { .. }) {
             must[id.index()] = true;
         }
     }
@@ -246,7 +247,10 @@ impl Fuser<'_> {
             return;
         }
         let shape = node.ty.shape.clone();
-        if is_runtime(&node.op) {
+        if let Op::ScanResult { .. } = node.op {
+            // The scan writes it.
+            self.stored[id.index()] = true;
+        } else if is_runtime(&node.op) {
             self.new_group(GroupKind::Runtime, id);
         } else if is_nest(self.graph, id) {
             let group = self.new_group(GroupKind::Nest, id);

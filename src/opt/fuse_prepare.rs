@@ -4,6 +4,7 @@
 
 use crate::graph::{Graph, Node, NodeId, Output, OutputKind, TensorType};
 use crate::ops::Op;
+use std::collections::BTreeMap;
 
 /// Reductions to fewer elements than this ...
 const FEW: usize = 16;
@@ -26,6 +27,7 @@ pub fn prepare(graph: &Graph<usize>) -> Graph<usize> {
     let turned = turned_products(graph, &live);
     let mut out = Graph { nodes: Vec::new(), outputs: Vec::new(), scopes: graph.scopes.clone() };
     let mut map = vec![NodeId(0); graph.nodes.len()];
+    let mut results: BTreeMap<(NodeId, usize), NodeId> = BTreeMap::new();
     for id in graph.ids().filter(|i| live[i.index()]) {
         let node = graph.node(id);
         if turned.iter().any(|t| t.0 == id) {
@@ -36,6 +38,14 @@ pub fn prepare(graph: &Graph<usize>) -> Graph<usize> {
             continue;
         }
         let inputs: Vec<NodeId> = node.inputs.iter().map(|i| map[i.index()]).collect();
+        if let Op::ScanResult { index } = node.op {
+            // One buffer for each result.
+            let result = *results
+                .entry((inputs[0], index))
+                .or_insert_with(|| out.push(node.op.clone(), inputs.clone(), node.ty.clone(), node.origin));
+            map[id.index()] = result;
+            continue;
+        }
         map[id.index()] = match reduce_in_pieces(&mut out, node, &inputs) {
             Some(new) => new,
             None => out.push(node.op.clone(), inputs, node.ty.clone(), node.origin),

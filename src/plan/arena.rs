@@ -2,7 +2,7 @@
 //! the same time overlap, and the arena is about as small as it can be.
 
 use super::lower::{Pending, can_merge, replace};
-use super::{Buffer, BufferId, BufferKind, Plan, Schedule, VarLayout, Work};
+use super::{Buffer, BufferId, BufferKind, Plan, Repeat, Schedule, VarLayout, Work};
 use crate::codegen::loops::{Access, Kernel};
 use crate::graph::TensorType;
 use crate::ops::DType;
@@ -43,6 +43,12 @@ pub fn var_layout(types: &[TensorType<usize>]) -> VarLayout {
 /// Gives every buffer its place.
 pub fn plan(schedule: Schedule, vars: &VarLayout, sizes: &dyn WorkspaceSizes) -> Plan {
     let mut schedule = schedule;
+    for launch in &mut schedule.launches {
+        if let Work::Repeat(repeat) = &mut launch.work {
+            let body = std::mem::take(&mut repeat.body.schedule);
+            repeat.body = plan(body, &VarLayout::default(), sizes);
+        }
+    }
     reuse_in_place(&mut schedule);
     add_workspaces(&mut schedule, sizes);
     let lifetimes = lifetimes(&schedule);
@@ -73,10 +79,14 @@ fn lives((first, last): (usize, usize), at: usize) -> bool {
 
 fn add_workspaces(schedule: &mut Schedule, sizes: &dyn WorkspaceSizes) {
     for launch in &mut schedule.launches {
-        let bytes = sizes.bytes(&launch.work);
+        let bytes = match &launch.work {
+            Work::Repeat(repeat) => repeat.body.arena_bytes,
+            work => sizes.bytes(work),
+        };
         let slot = match &mut launch.work {
             Work::Loops { .. } => continue,
             Work::Matmul { workspace, .. } | Work::Conv { workspace, .. } => workspace,
+            Work::Repeat(repeat) => &mut repeat.workspace,
         };
         if bytes > 0 && slot.is_none() {
             let (kind, dtype) = (BufferKind::Workspace, DType::U8);
@@ -256,6 +266,28 @@ fn place(order: &[usize], sizes: &[usize], lives: &[(usize, usize)]) -> (Vec<usi
     (offsets, top)
 }
 
+/// Checks a body's plan, and that the buffers that it is bound to are as large as its steps need.
+fn verify_repeat(repeat: &Repeat, around: &Schedule) -> Result<(), String> {
+    verify(&repeat.body)?;
+    let workspace = repeat.workspace.map_or(0, |w| around.buffers[w.0 as usize].bytes());
+    if workspace < repeat.body.arena_bytes {
+        return Err(format!("the body's {} bytes do not fit in {workspace}", repeat.body.arena_bytes));
+    }
+    for buffer in &repeat.body.schedule.buffers {
+        if let BufferKind::Outer(n) = buffer.kind {
+            let bound = repeat.bindings.get(n as usize).map(|b| (b, &around.buffers[b.buffer.0 as usize]));
+            let fits = bound.is_some_and(|(b, outer)| {
+                let last = if b.stride == 0 { 0 } else { repeat.count.saturating_sub(1) * b.stride };
+                outer.dtype == buffer.dtype && (repeat.count == 0 || last + buffer.len <= outer.len)
+            });
+            if !fits {
+                return Err(format!("binding {n} does not fit {}[{}]", buffer.dtype, buffer.len));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Checks that buffers lie inside the arena, aligned, and that no two that are alive together overlap.
 pub fn verify(plan: &Plan) -> Result<(), String> {
     let s = &plan.schedule;
@@ -264,6 +296,9 @@ pub fn verify(plan: &Plan) -> Result<(), String> {
     }
     let arena: Vec<usize> = (0..s.buffers.len()).filter(|&i| s.buffers[i].kind.in_arena()).collect();
     for (t, launch) in s.launches.iter().enumerate() {
+        if let Work::Repeat(repeat) = &launch.work {
+            verify_repeat(repeat, s).map_err(|why| format!("launch {t}: {why}"))?;
+        }
         for b in launch.work.buffers() {
             if !lives(plan.lifetimes[b.0 as usize], t) {
                 return Err(format!("launch {t} uses buffer {} outside its life", b.0));

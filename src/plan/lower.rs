@@ -4,10 +4,11 @@
 use super::lower_kernel::{lower_epilogue, lower_kernel};
 use super::lower_order::{Step, order};
 use super::lower_runtime::lower_runtime;
+use super::lower_scan::{Buffers, lower_scan};
 use super::widen::widen;
 use super::{Buffer, BufferId, BufferKind, ConvPass, EpilogueWork, Launch, Schedule, Work};
 use crate::codegen::loops::{Access, Expr, Index, Kernel, Stmt, tidy};
-use crate::graph::{Graph, NodeId, Origin, OutputKind};
+use crate::graph::{Graph, NodeId, Origin, OutputKind, TensorType};
 use crate::ops::{DType, Op, VarId};
 use crate::opt::fuse::{Group, GroupKind, Grouping, fuse};
 use crate::opt::fuse_prepare::is_buffer;
@@ -127,7 +128,10 @@ impl Lowering<'_> {
         if graph.ty(group.roots[0].value).elements() == 0 && group.kind == GroupKind::Loops {
             return Ok(());
         }
-        let (pending, flops) = if group.kind == GroupKind::Runtime {
+        let (pending, flops) = if let Op::Scan(scan) = &graph.node(last).op {
+            let (work, flops) = lower_scan(graph, last, scan, self)?;
+            (Pending::Runtime(work, None), flops)
+        } else if group.kind == GroupKind::Runtime {
             let (work, flops) = lower_runtime(graph, last, &mut |n| self.buffer(n)).map_err(fail)?;
             (Pending::Runtime(work, None), flops)
         } else {
@@ -161,7 +165,9 @@ impl Lowering<'_> {
             let (Some(reader), None) = (readers.next(), readers.next()) else { continue };
             let group = &self.grouping.groups[self.groups[reader]];
             let updates = |&(_, node): &(VarId, NodeId)| group.roots.iter().any(|r| r.target == node);
-            let temporary = self.buffers[c.0 as usize].kind == BufferKind::Temporary;
+            // A variable's new value is read once more, by the variable.
+            let kept = self.updates.iter().any(|(_, node)| self.of_node.get(node) == Some(&c));
+            let temporary = self.buffers[c.0 as usize].kind == BufferKind::Temporary && !kept;
             if !temporary || self.updates.iter().any(updates) || !matches!(self.steps[reader].1, Pending::Loops(..)) {
                 continue;
             }
@@ -285,6 +291,19 @@ fn share(shared: &mut HashMap<String, usize>, kernels: &mut Vec<Kernel>, kernel:
         kernels.push(Kernel { name, ..kernel });
         kernels.len() - 1
     })
+}
+
+impl Buffers for Lowering<'_> {
+    fn of(&mut self, node: NodeId) -> BufferId {
+        self.buffer(node)
+    }
+
+    fn more(&mut self, ty: &TensorType<usize>, node: NodeId) -> BufferId {
+        let origin = self.grouping.graph.node(node).origin;
+        let (kind, shape) = (BufferKind::Temporary, ty.shape.clone());
+        self.buffers.push(Buffer { kind, dtype: ty.dtype, len: ty.elements(), shape, origin });
+        BufferId(self.buffers.len() as u32 - 1)
+    }
 }
 
 fn base_name(name: &str) -> &str {

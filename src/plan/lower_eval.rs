@@ -296,6 +296,9 @@ impl<'a> Eval<'a> {
             | Op::Conv { .. }
             | Op::ConvInputGrad { .. }
             | Op::ConvWeightGrad { .. }
+            | Op::Scan(_)
+            | Op::ScanResult { .. }
+            | Op::Parameter(_)
             | Op::Gradient => Ok(self.load(id, &Index::linear(at, &node.ty.shape), 0.0)),
         }
     }

@@ -107,6 +107,10 @@ impl Work {
                 let more = epilogue.iter().flat_map(|e| e.args.iter().copied()).filter(|x| x != output);
                 inputs.iter().copied().chain(more).collect()
             }
+            Work::Repeat(repeat) => {
+                let bound = repeat.bindings.iter().filter(|b| !b.written).map(|b| b.buffer);
+                bound.chain(repeat.starts.iter().map(|s| s.0)).collect()
+            }
         }
     }
 
@@ -116,6 +120,10 @@ impl Work {
             Work::Loops { .. } => Vec::new(),
             Work::Matmul { c: output, workspace, .. } | Work::Conv { output, workspace, .. } => {
                 std::iter::once(*output).chain(*workspace).collect()
+            }
+            Work::Repeat(repeat) => {
+                let bound = repeat.bindings.iter().filter(|b| b.written).map(|b| b.buffer);
+                bound.chain(repeat.workspace).collect()
             }
         }
     }
@@ -135,7 +143,7 @@ impl Work {
     /// Where a runtime kernel's epilogue is or would be.
     pub(super) fn epilogue_slot(&mut self) -> Option<&mut Option<EpilogueWork>> {
         match self {
-            Work::Loops { .. } => None,
+            Work::Loops { .. } | Work::Repeat(_) => None,
             Work::Matmul { epilogue, .. } | Work::Conv { epilogue, .. } => Some(epilogue),
         }
     }
@@ -156,6 +164,14 @@ impl Work {
                 f(output);
                 epilogue.iter_mut().flat_map(|e| &mut e.args).for_each(&mut *f);
                 workspace.iter_mut().for_each(f);
+            }
+            Work::Repeat(repeat) => {
+                repeat.bindings.iter_mut().for_each(|b| f(&mut b.buffer));
+                for (from, to) in &mut repeat.starts {
+                    f(from);
+                    f(to);
+                }
+                repeat.workspace.iter_mut().for_each(f);
             }
         }
     }

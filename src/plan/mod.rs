@@ -9,6 +9,7 @@ mod lower_lanes;
 mod lower_nests;
 mod lower_order;
 mod lower_runtime;
+mod lower_scan;
 pub mod reference;
 pub mod report;
 mod schedule;

@@ -1,7 +1,7 @@
 //! Executes a schedule slowly: the judge of lowering and planning. In: a schedule and the contents of its buffers. Out:
 //! the contents after the step. Loop kernels run in their interpreter, matrix products and convolutions by definition.
 
-use super::{BufferKind, ConvPass, ConvShape, EpilogueWork, Operand, Plan, Schedule, Work};
+use super::{BufferKind, ConvPass, ConvShape, EpilogueWork, Operand, Plan, Repeat, Schedule, Work};
 use crate::codegen::loops::scalar::Scalar;
 use crate::codegen::loops::{self, BufferData};
 
@@ -78,7 +78,43 @@ fn launch(schedule: &Schedule, work: &Work, memory: &mut [BufferData]) -> Result
             fill(&mut memory[output.0 as usize], &out);
             finish(schedule, epilogue, memory)
         }
+        Work::Repeat(repeat) => steps(repeat, memory),
     }
+}
+
+/// Runs the body once for each step, on copies of its pieces of the buffers around.
+fn steps(repeat: &Repeat, memory: &mut [BufferData]) -> Result<(), String> {
+    for (from, to) in &repeat.starts {
+        memory[to.0 as usize] = memory[from.0 as usize].clone();
+    }
+    let buffers = &repeat.body.schedule.buffers;
+    let mut inner = self::memory(&repeat.body.schedule);
+    for step in 0..repeat.count {
+        let place = if repeat.reverse { repeat.count - 1 - step } else { step };
+        let bound = |buffer: &super::Buffer| match buffer.kind {
+            BufferKind::Outer(n) => {
+                let binding = repeat.bindings[n as usize];
+                let begin = place * binding.stride * buffer.dtype.bytes();
+                Some((binding, begin..begin + buffer.bytes()))
+            }
+            _ => None,
+        };
+        for (buffer, data) in buffers.iter().zip(&mut inner) {
+            if let Some((binding, range)) = bound(buffer) {
+                data.bytes.copy_from_slice(&memory[binding.buffer.0 as usize].bytes[range]);
+            }
+        }
+        match repeat.body.offsets.len() == buffers.len() {
+            true => run_plan(&repeat.body, &mut inner)?,
+            false => run(&repeat.body.schedule, &mut inner)?,
+        }
+        for (buffer, data) in buffers.iter().zip(&inner) {
+            if let Some((binding, range)) = bound(buffer).filter(|b| b.0.written) {
+                memory[binding.buffer.0 as usize].bytes[range].copy_from_slice(&data.bytes);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn fill(data: &mut BufferData, values: &[f64]) {

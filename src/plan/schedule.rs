@@ -26,12 +26,14 @@ pub enum BufferKind {
     Value(u32),
     /// Scratch memory of one runtime kernel.
     Workspace,
+    /// In a body that is repeated: a buffer of the schedule around, by its number in [`Repeat::bindings`].
+    Outer(u32),
 }
 
 impl BufferKind {
     /// Variables and constants have regions of their own.
     pub fn in_arena(&self) -> bool {
-        !matches!(self, BufferKind::Var(_) | BufferKind::Constant(_))
+        !matches!(self, BufferKind::Var(_) | BufferKind::Constant(_) | BufferKind::Outer(_))
     }
 }
 
@@ -65,7 +67,10 @@ pub struct Operand {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
     /// Index into [`Schedule::kernels`]; arguments in the order of the kernel's buffers.
-    Loops { kernel: usize, args: Vec<BufferId> },
+    Loops {
+        kernel: usize,
+        args: Vec<BufferId>,
+    },
     /// `c[b, i, j] = sum_k a[b, i, k] * b[b, k, j]`; strides are (batch, row, column); `c` is contiguous.
     Matmul {
         dtype: DType,
@@ -89,6 +94,31 @@ pub enum Work {
         epilogue: Option<EpilogueWork>,
         workspace: Option<BufferId>,
     },
+    Repeat(Box<Repeat>),
+}
+
+/// Launches of their own, once for each step of a recurrence. Their temporaries lie in `workspace`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repeat {
+    pub body: Plan,
+    /// Steps.
+    pub count: usize,
+    /// Whether the last place comes first.
+    pub reverse: bool,
+    /// What the body's `Outer` buffers are.
+    pub bindings: Vec<Binding>,
+    /// Copied before the first step: from, to.
+    pub starts: Vec<(BufferId, BufferId)>,
+    pub workspace: Option<BufferId>,
+}
+
+/// A buffer as the steps see it: whole, or at each place of an axis its own piece.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Binding {
+    pub buffer: BufferId,
+    /// Elements from one place to the next; 0 if all steps see the same.
+    pub stride: usize,
+    pub written: bool,
 }
 
 /// A kernel of [`Schedule::kernels`] run on each finished tile of the output: its body is three nested loops (batch, row,

@@ -1,6 +1,6 @@
 //! Text forms of what fusion, lowering and planning made, for `--emit=fused`, `--emit=plan` and `--emit=loops`.
 
-use super::{BufferKind, Operand, Plan, Schedule, Work};
+use super::{BufferKind, Operand, Plan, Repeat, Schedule, Work};
 use crate::graph;
 use crate::opt::fuse::{GroupKind, Grouping};
 use std::fmt::Write;
@@ -49,7 +49,13 @@ pub fn fused(grouping: &Grouping) -> String {
 
 /// All kernels.
 pub fn kernels(schedule: &Schedule) -> String {
-    schedule.kernels.iter().map(|k| format!("{k}\n")).collect()
+    let mut out: String = schedule.kernels.iter().map(|k| format!("{k}\n")).collect();
+    for launch in &schedule.launches {
+        if let Work::Repeat(repeat) = &launch.work {
+            out += &kernels(&repeat.body.schedule);
+        }
+    }
+    out
 }
 
 /// Buffers and launches.
@@ -83,9 +89,30 @@ fn buffer(b: &super::Buffer) -> String {
         BufferKind::Temporary => "temporary".to_string(),
         BufferKind::Value(i) => format!("value {i}"),
         BufferKind::Workspace => "workspace".to_string(),
+        BufferKind::Outer(n) => format!("outer {n}"),
     };
     let shape: Vec<String> = b.shape.iter().map(usize::to_string).collect();
     format!("{kind} : {}[{}]", b.dtype, shape.join(", "))
+}
+
+/// A body with the buffers that its own stand for.
+fn repeat(out: &mut String, repeat: &Repeat) {
+    let by = if repeat.reverse { " backwards" } else { "" };
+    let bound = repeat.bindings.iter().map(|b| match b.stride {
+        0 => b.buffer.0.to_string(),
+        n => format!("{} by {n}", b.buffer.0),
+    });
+    let bound: Vec<String> = bound.collect();
+    let starts: Vec<String> = repeat.starts.iter().map(|(from, to)| format!("{} = {}", to.0, from.0)).collect();
+    let _ = writeln!(out, "repeat {}{by} over ({}) from ({}) {{", repeat.count, bound.join(", "), starts.join(", "));
+    let inner = match repeat.body.offsets.len() == repeat.body.schedule.buffers.len() {
+        true => plan(&repeat.body),
+        false => self::schedule(&repeat.body.schedule),
+    };
+    inner.lines().for_each(|line| {
+        let _ = writeln!(out, "  {line}");
+    });
+    out.push('}');
 }
 
 fn launches(out: &mut String, schedule: &Schedule) {
@@ -109,7 +136,11 @@ fn launches(out: &mut String, schedule: &Schedule) {
                 let _ = write!(out, "conv {pass} {s:?} {} = {}", output.0, list(inputs));
                 epilogue
             }
+            Work::Repeat(_) => &None,
         };
+        if let Work::Repeat(body) = &launch.work {
+            repeat(out, body);
+        }
         if let Some(e) = after {
             let _ = write!(out, " then {}({})", name(e.kernel), list(&e.args));
         }

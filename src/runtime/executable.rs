@@ -128,8 +128,7 @@ impl Executable {
     pub fn load(plan: &Plan, layout: &VarLayout, pool: Arc<Pool>) -> Result<Executable, Box<Diagnostic>> {
         let schedule = &plan.schedule;
         let mut places = Vec::with_capacity(schedule.buffers.len());
-        let mut constants: Vec<(usize, &[u8])> = Vec::new();
-        let mut constant_bytes = 0;
+        let mut constants = launch::Constants::default();
         for (i, buffer) in schedule.buffers.iter().enumerate() {
             let (region, offset, limit) = match &buffer.kind {
                 BufferKind::Var(var) => {
@@ -141,10 +140,8 @@ impl Executable {
                     if bytes.len() != buffer.bytes() {
                         return Err(internal(format!("constant {i} has {} bytes", bytes.len())));
                     }
-                    let offset = constant_bytes;
-                    constants.push((offset, bytes));
-                    constant_bytes += bytes.len().next_multiple_of(ALIGN);
-                    (Region::Constants, offset, constant_bytes)
+                    let place = constants.add(bytes);
+                    (place.region, place.offset, constants.bytes())
                 }
                 _ => {
                     let offset = plan.offsets.get(i).copied();
@@ -157,16 +154,12 @@ impl Executable {
             }
             places.push(Place { region, offset });
         }
-        let mut block = Block::new(constant_bytes);
-        for (offset, bytes) in constants {
-            block.bytes_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
-        }
 
         let target = Target::host(Optimize::Speed)?;
-        let requests = launch::requests(schedule)?;
-        let kernels: Vec<_> = requests.iter().map(|&(kernel, entry)| (&schedule.kernels[kernel], entry)).collect();
+        let (kernels, requests) = launch::requests(schedule)?;
+        let kernels: Vec<_> = requests.iter().map(|&(kernel, entry)| (kernels[kernel], entry)).collect();
         let code = cpu::compile(&target, &kernels)?;
-        let mut maker = launch::Maker::new(plan, &places, &requests, &code, pool.threads());
+        let mut maker = launch::Maker::new(plan, &places, &requests, &code, pool.threads(), &mut constants);
         let mut tasks = Vec::with_capacity(schedule.launches.len());
         for launch in &schedule.launches {
             tasks.push(maker.task(launch)?);
@@ -214,7 +207,7 @@ impl Executable {
             origins: schedule.launches.iter().map(|l| l.origin).collect(),
             written,
             arguments,
-            constants: block,
+            constants: constants.block(),
             scratch: Block::new(scratch),
             fields,
             clocks,
@@ -424,5 +417,7 @@ pub(super) fn entries(work: &Work) -> Vec<(usize, Entry)> {
         Work::Matmul { epilogue, .. } | Work::Conv { epilogue, .. } => {
             epilogue.iter().map(|e| (e.kernel, Entry::Tile)).collect()
         }
+        // Its body's are numbered apart.
+        Work::Repeat(_) => vec![],
     }
 }

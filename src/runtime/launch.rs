@@ -1,6 +1,9 @@
 //! One launch of a plan, prepared. In: the launch, the places of all buffers, the machine code. Out: a [`Task`], which runs
 //! over the pointers of [`Arguments`] without looking anything up.
 
+use std::cell::Cell;
+
+use super::arena::{ALIGN, Block};
 use super::cost;
 use super::executable::{Place, Region, entries, internal};
 use super::kernels::conv::Conv2d;
@@ -10,7 +13,7 @@ use crate::codegen::cpu::{Code, Entry, RangeFn, TileFn, outer_loop};
 use crate::codegen::loops::{Access, Kernel, LoopKind, verify};
 use crate::diag::{Diagnostic, codes};
 use crate::ops::DType;
-use crate::plan::{BufferId, ConvPass, EpilogueWork, Launch, Operand, Plan, Schedule, Work};
+use crate::plan::{BufferId, BufferKind, ConvPass, EpilogueWork, Launch, Operand, Plan, Repeat, Schedule, Work};
 
 /// A kernel that takes less runs on the calling thread, in nanoseconds.
 const WORTH_THREADS: f64 = 8_000.0;
@@ -27,7 +30,8 @@ type Slot = usize;
 /// All pointers of all launches, one after the other.
 pub(super) struct Arguments {
     places: Vec<Place>,
-    pointers: Vec<*mut u8>,
+    /// Those that move from step to step of a scan are back where they began when it is done.
+    pointers: Vec<Cell<*mut u8>>,
     /// Where the regions begin for the present pointers.
     bases: [*mut u8; 4],
 }
@@ -38,25 +42,34 @@ impl Arguments {
         if self.bases == bases {
             return;
         }
-        for (pointer, place) in self.pointers.iter_mut().zip(&self.places) {
+        for (pointer, place) in self.pointers.iter().zip(&self.places) {
             let base = match place.region {
                 Region::Variables => bases[0],
                 Region::Arena => bases[1],
                 Region::Constants => bases[2],
                 Region::Scratch => bases[3],
             };
-            *pointer = base.wrapping_add(place.offset);
+            pointer.set(base.wrapping_add(place.offset));
         }
         self.bases = bases;
     }
 
     fn at(&self, slot: Slot) -> *mut u8 {
-        self.pointers[slot]
+        self.pointers[slot].get()
     }
 
     /// The pointers from a slot on, as code expects them.
     fn from(&self, slot: Slot) -> *const *mut u8 {
-        self.pointers[slot..].as_ptr()
+        // A cell is laid out like what is in it.
+        self.pointers[slot..].as_ptr().cast()
+    }
+
+    /// Moves pointers by so many of their strides.
+    fn shift(&self, moving: &[(Slot, usize)], by: isize) {
+        for &(slot, stride) in moving {
+            let pointer = &self.pointers[slot];
+            pointer.set(pointer.get().wrapping_offset(by * stride as isize));
+        }
     }
 }
 
@@ -90,6 +103,15 @@ pub(super) enum Task {
         b: Slot,
         c: Slot,
         tile: Option<Tile>,
+    },
+    Repeat {
+        count: usize,
+        reverse: bool,
+        /// Copied before the first step: from, to, bytes.
+        starts: Vec<(Slot, Slot, usize)>,
+        tasks: Vec<Task>,
+        /// Pointers that move from place to place, with the bytes that they move by.
+        moving: Vec<(Slot, usize)>,
     },
     /// In double precision, by plain loops.
     Conv64 {
@@ -151,6 +173,21 @@ impl Task {
                         }
                     }
                 }
+                Task::Repeat { count, reverse, starts, tasks, moving } => {
+                    for &(from, to, bytes) in starts {
+                        std::ptr::copy(arguments.at(from).cast_const(), arguments.at(to), bytes);
+                    }
+                    let last = count.saturating_sub(1) as isize;
+                    let (first, by) = if *reverse { (last, -1) } else { (0, 1) };
+                    arguments.shift(moving, first);
+                    for step in 0..*count {
+                        if step > 0 {
+                            arguments.shift(moving, by);
+                        }
+                        tasks.iter().for_each(|task| task.run(arguments, pool));
+                    }
+                    arguments.shift(moving, -first - by * last);
+                }
                 Task::Conv64 { pass, shape, inputs, output } => {
                     let [x, y] = inputs.map(|i| arguments.at(i).cast::<f64>().cast_const());
                     let out = arguments.at(*output).cast();
@@ -181,16 +218,29 @@ impl Task {
     }
 }
 
-/// The machine code that a schedule needs: each kernel with each entry once, in order.
-pub(super) fn requests(schedule: &Schedule) -> Result<Vec<(usize, Entry)>, Box<Diagnostic>> {
-    let mut list: Vec<_> = schedule.launches.iter().flat_map(|l| entries(&l.work)).collect();
+/// The machine code that a schedule needs: all kernels, and each that is called with each entry once, in order.
+pub(super) fn requests(schedule: &Schedule) -> Result<(Vec<&Kernel>, Vec<(usize, Entry)>), Box<Diagnostic>> {
+    let (mut kernels, mut list) = (Vec::new(), Vec::new());
+    collect(schedule, &mut kernels, &mut list);
     list.sort();
     list.dedup();
     for &(kernel, _) in &list {
-        let kernel = schedule.kernels.get(kernel).ok_or_else(|| internal(format!("there is no kernel {kernel}")))?;
+        let kernel = kernels.get(kernel).ok_or_else(|| internal(format!("there is no kernel {kernel}")))?;
         verify(kernel).map_err(internal)?;
     }
-    Ok(list)
+    Ok((kernels, list))
+}
+
+/// A schedule's own kernels are numbered first, then those of its bodies in the order of launches.
+fn collect<'s>(schedule: &'s Schedule, kernels: &mut Vec<&'s Kernel>, list: &mut Vec<(usize, Entry)>) {
+    let base = kernels.len();
+    kernels.extend(&schedule.kernels);
+    for launch in &schedule.launches {
+        list.extend(entries(&launch.work).into_iter().map(|(kernel, entry)| (base + kernel, entry)));
+        if let Work::Repeat(repeat) = &launch.work {
+            collect(&repeat.body.schedule, kernels, list);
+        }
+    }
 }
 
 /// The buffers that a launch writes.
@@ -203,6 +253,7 @@ pub(super) fn written(schedule: &Schedule, work: &Work) -> Vec<BufferId> {
         Work::Loops { kernel, args } => return by_kernel(*kernel, args),
         Work::Matmul { c, epilogue, .. } => (*c, epilogue),
         Work::Conv { output, epilogue, .. } => (*output, epilogue),
+        Work::Repeat(repeat) => return repeat.bindings.iter().filter(|b| b.written).map(|b| b.buffer).collect(),
     };
     let mut list = vec![output];
     if let Some(e) = epilogue {
@@ -214,32 +265,81 @@ pub(super) fn written(schedule: &Schedule, work: &Work) -> Vec<BufferId> {
 /// Makes tasks, and collects their arguments.
 pub(super) struct Maker<'a> {
     plan: &'a Plan,
-    places: &'a [Place],
+    places: Vec<Spot>,
     requests: &'a [(usize, Entry)],
     code: &'a Code,
     threads: usize,
     arguments: Vec<Place>,
     /// Bytes of scratch memory, which launches use one after the other.
     scratch: usize,
+    /// The number of the plan's first kernel, and of the next body's.
+    base: usize,
+    next: usize,
+    /// Scans around the plan at hand.
+    depth: usize,
+    /// Pointers that move with a scan that is being made: its depth, and the bytes that they move by.
+    moving: Vec<(usize, Slot, usize)>,
+    constants: &'a mut Constants,
+}
+
+/// A place, which may move with the steps of scans: the depth of each, and bytes.
+#[derive(Clone)]
+struct Spot {
+    place: Place,
+    moves: Vec<(usize, usize)>,
+}
+
+/// Constants, one after the other.
+#[derive(Default)]
+pub(super) struct Constants {
+    list: Vec<(usize, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Constants {
+    /// Finds room for a constant.
+    pub fn add(&mut self, bytes: &[u8]) -> Place {
+        let offset = self.bytes;
+        self.list.push((offset, bytes.to_vec()));
+        self.bytes += bytes.len().next_multiple_of(ALIGN);
+        Place { region: Region::Constants, offset }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn block(&self) -> Block {
+        let mut block = Block::new(self.bytes);
+        for (offset, bytes) in &self.list {
+            block.bytes_mut()[*offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+        block
+    }
 }
 
 impl<'a> Maker<'a> {
     pub fn new(
         plan: &'a Plan,
-        places: &'a [Place],
+        places: &[Place],
         requests: &'a [(usize, Entry)],
         code: &'a Code,
         threads: usize,
+        constants: &'a mut Constants,
     ) -> Maker<'a> {
-        Maker { plan, places, requests, code, threads, arguments: Vec::new(), scratch: 0 }
+        let places = places.iter().map(|place| Spot { place: *place, moves: Vec::new() }).collect();
+        let next = plan.schedule.kernels.len();
+        let (arguments, moving) = (Vec::new(), Vec::new());
+        let (scratch, base, depth) = (0, 0, 0);
+        Maker { plan, places, requests, code, threads, arguments, scratch, base, next, depth, moving, constants }
     }
 
     pub fn finish(self) -> (Arguments, usize) {
-        let pointers = vec![std::ptr::null_mut(); self.arguments.len()];
+        let pointers = vec![Cell::new(std::ptr::null_mut()); self.arguments.len()];
         (Arguments { places: self.arguments, pointers, bases: [std::ptr::null_mut(); 4] }, self.scratch)
     }
 
-    pub fn task(&mut self, launch: &Launch) -> Result<Task, Box<Diagnostic>> {
+    pub fn task(&mut self, launch: &'a Launch) -> Result<Task, Box<Diagnostic>> {
         match &launch.work {
             Work::Loops { kernel, args } => {
                 let slot = self.kernel_args(*kernel, args)?;
@@ -263,6 +363,7 @@ impl<'a> Maker<'a> {
                     _ => Err(unsupported(format!("a matrix product of {dtype}"))),
                 }
             }
+            Work::Repeat(repeat) => self.repeat(repeat),
             Work::Conv { pass, shape, inputs, output, epilogue, workspace } => {
                 let conv = conv(shape)?;
                 if *pass != ConvPass::Forward && epilogue.is_some() {
@@ -293,8 +394,70 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// The tasks of a body, whose buffers lie in the workspace or move over those around.
+    fn repeat(&mut self, repeat: &'a Repeat) -> Result<Task, Box<Diagnostic>> {
+        let spot = |id: BufferId| {
+            let spot = self.places.get(id.0 as usize).cloned();
+            spot.ok_or_else(|| internal(format!("there is no buffer {}", id.0)))
+        };
+        let mut starts = Vec::new();
+        for &(from, to) in &repeat.starts {
+            let buffers = &self.plan.schedule.buffers;
+            let (a, b) = (buffers.get(from.0 as usize), buffers.get(to.0 as usize));
+            match (a, b) {
+                (Some(a), Some(b)) if a.bytes() == b.bytes() => starts.push((spot(from)?, spot(to)?, a.bytes())),
+                _ => return Err(internal(format!("buffers {} and {} differ", from.0, to.0))),
+            }
+        }
+        let workspace = repeat.workspace.map(spot).transpose()?;
+        let body = &repeat.body;
+        let mut places = Vec::new();
+        for (i, buffer) in body.schedule.buffers.iter().enumerate() {
+            places.push(match &buffer.kind {
+                BufferKind::Outer(n) => {
+                    let binding = repeat.bindings.get(*n as usize);
+                    let binding = binding.ok_or_else(|| internal(format!("there is no binding {n}")))?;
+                    let mut spot = spot(binding.buffer)?;
+                    if binding.stride > 0 {
+                        spot.moves.push((self.depth, binding.stride * buffer.dtype.bytes()));
+                    }
+                    spot
+                }
+                BufferKind::Constant(bytes) => Spot { place: self.constants.add(bytes), moves: Vec::new() },
+                kind if kind.in_arena() => {
+                    let offset = body.offsets.get(i).copied().filter(|o| o + buffer.bytes() <= body.arena_bytes);
+                    let (Some(offset), Some(workspace)) = (offset, &workspace) else {
+                        // What has no bytes needs no place.
+                        let none = Place { region: Region::Scratch, offset: 0 };
+                        if buffer.bytes() == 0 {
+                            places.push(Spot { place: none, moves: Vec::new() });
+                            continue;
+                        }
+                        return Err(internal(format!("buffer {i} of a body has no place")));
+                    };
+                    let mut spot = workspace.clone();
+                    spot.place.offset += offset;
+                    spot
+                }
+                kind => return Err(internal(format!("a body with a buffer of kind {kind:?}"))),
+            });
+        }
+        let starts = starts.into_iter().map(|(from, to, bytes)| (self.slot(&from), self.slot(&to), bytes)).collect();
+        let around = (self.plan, std::mem::replace(&mut self.places, places), self.base);
+        (self.plan, self.base) = (body, self.next);
+        self.next += body.schedule.kernels.len();
+        self.depth += 1;
+        let tasks: Result<Vec<Task>, _> = body.schedule.launches.iter().map(|launch| self.task(launch)).collect();
+        self.depth -= 1;
+        (self.plan, self.places, self.base) = around;
+        let own = self.depth;
+        let moving = self.moving.iter().filter(|m| m.0 == own).map(|&(_, slot, by)| (slot, by)).collect();
+        self.moving.retain(|m| m.0 != own);
+        Ok(Task::Repeat { count: repeat.count, reverse: repeat.reverse, starts, tasks: tasks?, moving })
+    }
+
     fn request(&self, kernel: usize, entry: Entry) -> Result<usize, Box<Diagnostic>> {
-        self.requests.binary_search(&(kernel, entry)).map_err(|_| internal("a kernel was not compiled"))
+        self.requests.binary_search(&(self.base + kernel, entry)).map_err(|_| internal("a kernel was not compiled"))
     }
 
     /// How the kernel's outermost loop is cut: its extent, the unit of cuts, the number of pieces.
@@ -309,9 +472,11 @@ impl<'a> Maker<'a> {
         (extent, unit, pieces.max(1))
     }
 
-    fn slot(&mut self, place: Place) -> Slot {
-        self.arguments.push(place);
-        self.arguments.len() - 1
+    fn slot(&mut self, spot: &Spot) -> Slot {
+        let slot = self.arguments.len();
+        self.arguments.push(spot.place);
+        self.moving.extend(spot.moves.iter().map(|&(depth, by)| (depth, slot, by)));
+        slot
     }
 
     /// A pointer for each of the kernel's buffers.
@@ -332,7 +497,7 @@ impl<'a> Maker<'a> {
     fn tensor(&mut self, id: BufferId, dtype: DType, len: usize) -> Result<Slot, Box<Diagnostic>> {
         let buffer = self.plan.schedule.buffers.get(id.0 as usize);
         match buffer {
-            Some(b) if b.dtype == dtype && b.len >= len => Ok(self.slot(self.places[id.0 as usize])),
+            Some(b) if b.dtype == dtype && b.len >= len => Ok(self.slot(&self.places[id.0 as usize].clone())),
             Some(b) => Err(internal(format!("buffer {} is {}[{}], not {dtype}[{len}]", id.0, b.dtype, b.len))),
             None => Err(internal(format!("there is no buffer {}", id.0))),
         }
@@ -352,11 +517,11 @@ impl<'a> Maker<'a> {
             let buffer = self.plan.schedule.buffers.get(id.0 as usize);
             let buffer = buffer.ok_or_else(|| internal(format!("there is no buffer {}", id.0)))?;
             if buffer.bytes() >= bytes {
-                return Ok(self.slot(self.places[id.0 as usize]));
+                return Ok(self.slot(&self.places[id.0 as usize].clone()));
             }
         }
         self.scratch = self.scratch.max(bytes);
-        Ok(self.slot(Place { region: Region::Scratch, offset: 0 }))
+        Ok(self.slot(&Spot { place: Place { region: Region::Scratch, offset: 0 }, moves: Vec::new() }))
     }
 
     fn tile(&mut self, epilogue: &Option<EpilogueWork>) -> Result<Option<Tile>, Box<Diagnostic>> {

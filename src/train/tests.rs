@@ -236,7 +236,7 @@ fn epochs_batches_and_averages_are_counted() {
     let mut sum = 0.0;
     for (position, clock) in clocks[..3].iter().enumerate() {
         let samples = feed.load(3, 0, position);
-        let inputs = StepInputs { fields: feed.fields(), clock: *clock, seed: 3 };
+        let inputs = StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock: *clock, seed: 3 };
         again.run(Train, samples, &inputs).expect("it runs");
         sum += again.scalar(0) * samples as f64;
     }

@@ -9,7 +9,7 @@ use nnc::diag::{Diagnostic, codes};
 use nnc::driver::{self, Checked};
 use nnc::engine::{ClockValues, Engine, Entry};
 use nnc::train::{self, Evaluation, Feed};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// A task that is ready to look at samples with trained weights.
@@ -21,6 +21,8 @@ pub struct Ready {
     pub folder: Option<RunFolder>,
     /// The checkpoint.
     pub weights: Option<PathBuf>,
+    /// What the checkpoints note: vocabularies among it.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// The weights of one task that trained.
@@ -56,8 +58,9 @@ pub fn ready(args: &Args, name: &str) -> Result<Ready, Fault> {
         train::load_net(&t.file, &checked.program, task, t.owner.as_deref(), &mut *engine)?;
     }
     let weights = trained.first().map(|t| t.path.clone());
+    let metadata = trained.iter().flat_map(|t| t.file.metadata.clone()).collect();
     let folder = trained.into_iter().find_map(|t| t.run.map(|(folder, _)| folder));
-    Ok(Ready { checked, engine, seed, folder, weights })
+    Ok(Ready { checked, engine, seed, folder, weights, metadata })
 }
 
 fn trained(args: &Args, checked: &Checked, name: &str) -> Result<Vec<Trained>, Fault> {
@@ -95,7 +98,7 @@ pub fn run(args: &Args, name: &str, derived: bool) -> Result<Exit, Fault> {
     let mut ready = ready(args, name)?;
     let task = input::task(&ready.checked.program, Some(name), "run")?;
     let at = |d| Fault::at(d, &ready.checked.sources);
-    let opened = train::open(task, &ready.checked.data_root).map_err(at)?;
+    let opened = train::open_with(task, &ready.checked.data_root, &ready.metadata).map_err(at)?;
     let view = opened.as_ref().map(|o| match derived {
         true => o.split(ready.seed).validate,
         false => Some(train::split(o, ready.seed)),
