@@ -263,3 +263,46 @@ train {
         assert!((a - b).abs() < 0.05, "step {step}: {a} and {b}");
     }
 }
+
+/// A recurrence, whose body is a graph of its own.
+const RECURRENT: &str = "
+model Net {
+  param inward: f32[16, 8] = normal(std: 0.3)
+  param across: f32[16, 16] = normal(std: 0.2)
+  out = Linear(10)
+  forward(image: f32[B, 1, 8, 8]) -> logits[B, 10] {
+    rows = reshape(image, [B, 8, 8])
+    start = zeros([B, 16])
+    last = scan row in rows along 1 with h = start {
+      h = tanh(row @ transpose(inward) + h @ transpose(across))
+    }
+    out(last)
+  }
+}
+train {
+  data      = digits(validate: 0.2)
+  batch     = 64
+  net       = Net()
+  optimizer = AdamW(lr: 1e-2)
+  step(image, label) {
+    scores = net(image)
+    minimize cross_entropy(scores, label)
+    report   accuracy(scores, label)
+  }
+}
+";
+
+#[test]
+fn recurrences_follow_the_precision() {
+    let plain = trained(&checked(RECURRENT, &[]), Target::Cpu, 2, 1).0;
+    for (precision, tolerance) in [("bf16", 3e-2), ("f64", 1e-5)] {
+        let text = RECURRENT.replace("train {\n", &format!("train {{\n  precision = {precision}\n"));
+        let other = checked(&text, &[]);
+        let fast = trained(&other, Target::Cpu, 2, 1).0;
+        let slow = trained(&other, Target::Interpreter, 1, 1).0;
+        assert_ne!(plain, fast, "{precision} changes nothing");
+        for (step, (a, b)) in fast.iter().zip(&slow).enumerate().take(5) {
+            assert!((a - b).abs() < tolerance, "{precision}, step {step}: {a} and {b}");
+        }
+    }
+}

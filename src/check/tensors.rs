@@ -443,7 +443,10 @@ impl Checker<'_> {
             let fault =
                 Diagnostic::error(codes::DTYPE_MISMATCH, op_span, format!("`@` of {} and {}", x.dtype, y.dtype))
                     .label("both sides must have one float dtype")
-                    .help("convert one side: `f32(…)`");
+                    .help(match x.dtype.is_float() || y.dtype.is_float() {
+                        true => "convert one side: `f32(…)`",
+                        false => "convert both sides: `f32(a) @ f32(b)`",
+                    });
             let fault = self.with_declared(fault, &[a, b]);
             return self.fail(fault);
         }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub fn with_precision(graph: Graph<usize>, precision: DType) -> Graph<usize> {
     match precision {
         DType::BF16 => products_in(graph, DType::BF16),
-        DType::F64 => all_in_f64(graph),
+        DType::F64 => all_in_f64(graph, false),
         _ => graph,
     }
 }
@@ -46,7 +46,10 @@ fn products_in(graph: Graph<usize>, dtype: DType) -> Graph<usize> {
     let mut out = Graph { nodes: Vec::with_capacity(graph.nodes.len()), outputs: graph.outputs, scopes: graph.scopes };
     let mut map: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     let mut casts: BTreeMap<NodeId, NodeId> = BTreeMap::new();
-    for (node, needed) in graph.nodes.into_iter().zip(needed) {
+    for (mut node, needed) in graph.nodes.into_iter().zip(needed) {
+        if let Op::Scan(scan) = &mut node.op {
+            scan.body = products_in(std::mem::take(&mut scan.body), dtype);
+        }
         let mut inputs: Vec<NodeId> = node.inputs.iter().map(|i| map[i.index()]).collect();
         let product = matches!(
             node.op,
@@ -68,11 +71,15 @@ fn products_in(graph: Graph<usize>, dtype: DType) -> Graph<usize> {
     out
 }
 
-fn all_in_f64(graph: Graph<usize>) -> Graph<usize> {
+/// `body`: of a scan, which is given and gives f64.
+fn all_in_f64(graph: Graph<usize>, body: bool) -> Graph<usize> {
     let mut out = Graph { nodes: Vec::with_capacity(graph.nodes.len()), outputs: graph.outputs, scopes: graph.scopes };
     let types: Vec<TensorType<usize>> = graph.nodes.iter().map(|n| n.ty.clone()).collect();
     let mut map: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
-    for node in graph.nodes {
+    for mut node in graph.nodes {
+        if let Op::Scan(scan) = &mut node.op {
+            scan.body = all_in_f64(std::mem::take(&mut scan.body), true);
+        }
         let inputs = node.inputs.iter().map(|i| map[i.index()]).collect();
         if node.ty.dtype != DType::F32 {
             map.push(out.push(node.op, inputs, node.ty, node.origin));
@@ -92,7 +99,7 @@ fn all_in_f64(graph: Graph<usize>) -> Graph<usize> {
         let old = out.outputs[i].node;
         let node = map[old.index()];
         let ty = types[old.index()].clone();
-        out.outputs[i].node = if *out.ty(node) == ty {
+        out.outputs[i].node = if body || *out.ty(node) == ty {
             node
         } else {
             let origin = out.node(node).origin;
