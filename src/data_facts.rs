@@ -1,8 +1,9 @@
 //! Answers the checker's questions about data sets: from the readers, each file looked at once.
 
-use crate::check::{DataFacts, DataValue, Facts, FieldFacts, Value};
-use crate::data::{self, Arg, ArgValue, SourceArgs};
+use crate::check::{DataFacts, DataValue, Facts, FieldFacts, TextValue, TokenizerValue, Value, as_tokenizer};
+use crate::data::{self, Arg, ArgValue, Dataset, OpenedData, SourceArgs, Tokenizer, Vocabulary};
 use crate::diag::{Diagnostic, Severity, codes};
+use crate::source::Span;
 use std::cell::RefCell;
 use std::path::PathBuf;
 
@@ -13,11 +14,13 @@ pub struct OpenFacts {
     root: PathBuf,
     /// Answers so far, by the call.
     known: RefCell<Vec<(String, Answer)>>,
+    /// Sizes of vocabularies so far, by the call and what is cut how.
+    sizes: RefCell<Vec<(String, Result<Option<usize>, Box<Diagnostic>>)>>,
 }
 
 impl OpenFacts {
     pub fn new(root: PathBuf) -> OpenFacts {
-        OpenFacts { root, known: RefCell::new(Vec::new()) }
+        OpenFacts { root, known: RefCell::new(Vec::new()), sizes: RefCell::new(Vec::new()) }
     }
 
     fn ask(&self, data: &DataValue) -> Answer {
@@ -27,6 +30,8 @@ impl OpenFacts {
             Ok(facts) => Ok(Facts {
                 count: Some(facts.train),
                 warning: None,
+                texts: facts.texts,
+                vocabularies: facts.vocabularies.into_iter().map(|(name, size)| (name, Some(size))).collect(),
                 fields: facts
                     .fields
                     .into_iter()
@@ -38,9 +43,14 @@ impl OpenFacts {
                     })
                     .collect(),
             }),
-            // Without its file a source is checked as far as its call tells; running is what fails.
-            Err(fault) if fault.code == codes::DATA_MISSING => {
+            // Without its file or reader a source is checked as far as its call tells; running is what fails.
+            Err(fault) if fault.code == codes::DATA_MISSING || fault.code == codes::NOT_SUPPORTED => {
                 let declared = data::declared(&data.source, &args).unwrap_or_default();
+                let texts = declared.iter().filter(|f| f.is_text).map(|f| f.name.clone()).collect();
+                let vocabularies = match data.source.as_str() {
+                    "text" => declared.iter().map(|f| (f.name.clone(), None)).collect(),
+                    _ => Vec::new(),
+                };
                 let fields = declared
                     .into_iter()
                     .filter_map(|f| {
@@ -48,7 +58,7 @@ impl OpenFacts {
                     })
                     .collect();
                 let warning = Diagnostic { code: codes::DATA_UNCHECKED, severity: Severity::Warning, ..*fault };
-                Ok(Facts { fields, count: None, warning: Some(Box::new(warning)) })
+                Ok(Facts { fields, count: None, texts, vocabularies, warning: Some(Box::new(warning)) })
             }
             Err(fault) => Err(fault),
         }
@@ -73,6 +83,72 @@ impl DataFacts for OpenFacts {
         self.known.borrow_mut().push((key, answer.clone()));
         answer
     }
+
+    fn vocabulary(
+        &self,
+        data: &DataValue,
+        text: &TextValue,
+        tokenizer: &TokenizerValue,
+    ) -> Result<Option<usize>, Box<Diagnostic>> {
+        let key = format!("{}@{:?} {text} {tokenizer}", data.source, data.span);
+        if let Some((_, answer)) = self.sizes.borrow().iter().find(|(k, _)| *k == key) {
+            return answer.clone();
+        }
+        let tokenizer = tokenizer_of(tokenizer);
+        let answer = match self.facts(data) {
+            Ok(facts) if facts.warning.is_none() && tokenizer.is_there() => {
+                source_args(data).and_then(|args| data::open(&data.source, &args, &self.root)).and_then(|opened| {
+                    let fitted = fit(&opened, text, &tokenizer, data.span)?;
+                    Ok(Some(fitted.size()))
+                })
+            }
+            Ok(_) => Ok(None),
+            Err(fault) => Err(fault),
+        };
+        self.sizes.borrow_mut().push((key, answer.clone()));
+        answer
+    }
+}
+
+/// A tokenizer in the readers' form.
+pub fn tokenizer_of(value: &TokenizerValue) -> Tokenizer {
+    match value {
+        TokenizerValue::Characters => Tokenizer::Characters,
+        TokenizerValue::Words(most) => Tokenizer::Words { most: *most },
+        TokenizerValue::WordPiece(path) => Tokenizer::WordPiece { path: path.clone() },
+        TokenizerValue::Bpe(path) => Tokenizer::Bpe { path: path.clone() },
+    }
+}
+
+/// The vocabulary of texts: of the samples that are learned from, or of the list that a label chooses from.
+///
+/// # Errors
+/// The source has no such text.
+pub fn fit(
+    opened: &OpenedData,
+    text: &TextValue,
+    tokenizer: &Tokenizer,
+    span: Span,
+) -> Result<Vocabulary, Box<Diagnostic>> {
+    match text {
+        TextValue::Choice(list, _) => Ok(Vocabulary::fit(tokenizer, list.iter().map(String::as_str))),
+        TextValue::Field(name) => {
+            let view = opened.split(0).train;
+            let Some(texts) = view.dataset.text(name) else { return Err(no_text(&opened.dataset, name, span)) };
+            Ok(Vocabulary::fit(tokenizer, view.rows.iter().map(|r| texts.get(*r as usize))))
+        }
+    }
+}
+
+/// The message for a text that a source does not have.
+pub fn no_text(set: &Dataset, name: &str, span: Span) -> Box<Diagnostic> {
+    let what = format!("{} has no text `{name}`", data::short(&set.name));
+    let names: Vec<&str> = set.texts.iter().map(|t| t.name.as_str()).collect();
+    let d = Diagnostic::error(codes::DATA_FORMAT, span, what);
+    Box::new(match names.is_empty() {
+        true => d.help("it has no texts"),
+        false => d.help(format!("its texts are {}", names.join(", "))),
+    })
 }
 
 /// The arguments of a source call in the readers' form.
@@ -84,9 +160,12 @@ pub fn source_args(data: &DataValue) -> Result<SourceArgs, Box<Diagnostic>> {
     Ok(SourceArgs { span: data.span, args })
 }
 
-fn arg_value(value: &Value, span: crate::source::Span) -> Result<ArgValue, Box<Diagnostic>> {
+fn arg_value(value: &Value, span: Span) -> Result<ArgValue, Box<Diagnostic>> {
     Ok(match value {
         Value::Str(s) => ArgValue::Str(s.clone()),
+        other if as_tokenizer(other).is_some() => {
+            ArgValue::Tokenizer(tokenizer_of(&as_tokenizer(other).unwrap_or(TokenizerValue::Characters)))
+        }
         Value::Bool(b) => ArgValue::Bool(*b),
         Value::Float(v) => ArgValue::Float(*v),
         Value::Int(d, _) if d.number().is_some() => ArgValue::Int(d.number().unwrap_or(0)),

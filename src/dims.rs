@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A size that has a name and no number yet. Two symbols are the same if their ids are.
 #[derive(Clone, Debug)]
@@ -74,7 +75,27 @@ impl From<Sym> for Dim {
     }
 }
 
+/// More terms than this are no size of a tensor.
+const MOST_TERMS: usize = 256;
+
+/// Symbols from this id on stand for results that do not fit in 64 bits, each its own, so that none equals another.
+const HUGE: u32 = 1 << 31;
+
 impl Dim {
+    /// What stands for a size that does not fit in 64 bits, or that has too many terms.
+    fn huge() -> Dim {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let id = HUGE | (NEXT.fetch_add(1, Ordering::Relaxed) & (HUGE - 1));
+        Dim::from(Sym { id, name: "(too large)".into() })
+    }
+
+    /// True if an operation on the way to this size overflowed: it is not known, and equal to nothing.
+    pub fn is_huge(&self) -> bool {
+        let mut found = false;
+        self.visit(&mut |s| found |= s.id >= HUGE);
+        found
+    }
+
     /// The number, if there is no symbol in it.
     pub fn number(&self) -> Option<i64> {
         match self.terms.len() {
@@ -96,21 +117,22 @@ impl Dim {
     pub fn add(&self, other: &Dim) -> Dim {
         let mut terms = self.terms.clone();
         for (product, c) in &other.terms {
-            let sum = terms.get(product).copied().unwrap_or(0).saturating_add(*c);
+            let Some(sum) = terms.get(product).copied().unwrap_or(0).checked_add(*c) else { return Dim::huge() };
             if sum == 0 {
                 terms.remove(product);
             } else {
                 terms.insert(product.clone(), sum);
             }
         }
-        Dim { terms }
+        if terms.len() > MOST_TERMS { Dim::huge() } else { Dim { terms } }
     }
 
     pub fn scale(&self, by: i64) -> Dim {
         if by == 0 {
             return Dim::default();
         }
-        Dim { terms: self.terms.iter().map(|(p, c)| (p.clone(), c.saturating_mul(by))).collect() }
+        let scaled = self.terms.iter().map(|(p, c)| Some((p.clone(), c.checked_mul(by)?)));
+        scaled.collect::<Option<BTreeMap<_, _>>>().map_or_else(Dim::huge, |terms| Dim { terms })
     }
 
     pub fn sub(&self, other: &Dim) -> Dim {
@@ -118,18 +140,31 @@ impl Dim {
     }
 
     pub fn mul(&self, other: &Dim) -> Dim {
-        let mut sum = Dim::default();
+        if let Some(n) = other.number() {
+            return self.scale(n);
+        }
+        if self.terms.len() * other.terms.len() > 16 * MOST_TERMS {
+            return Dim::huge();
+        }
+        let mut sum: BTreeMap<Product, i64> = BTreeMap::new();
         for (p, c) in &self.terms {
             for (q, d) in &other.terms {
                 let mut factors: BTreeMap<Atom, u32> = p.iter().cloned().collect();
                 for (atom, power) in q {
-                    *factors.entry(atom.clone()).or_insert(0) += power;
+                    let so_far = factors.entry(atom.clone()).or_insert(0);
+                    *so_far = so_far.saturating_add(*power);
                 }
-                let product = factors.into_iter().collect();
-                sum = sum.add(&Dim { terms: BTreeMap::from([(product, c.saturating_mul(*d))]) });
+                let product: Product = factors.into_iter().collect();
+                let highest = product.iter().map(|(_, power)| *power).max().unwrap_or(0);
+                let before = sum.get(&product).copied().unwrap_or(0);
+                match c.checked_mul(*d).and_then(|n| n.checked_add(before)) {
+                    Some(0) => drop(sum.remove(&product)),
+                    Some(n) if highest <= 64 => drop(sum.insert(product, n)),
+                    _ => return Dim::huge(),
+                }
             }
         }
-        sum
+        if sum.len() > MOST_TERMS { Dim::huge() } else { Dim { terms: sum } }
     }
 
     /// The exact quotient, if every term divides.
@@ -140,7 +175,7 @@ impl Dim {
         let (divisor, &d) = by.terms.first_key_value()?;
         let mut terms = BTreeMap::new();
         for (product, &c) in &self.terms {
-            if c % d != 0 {
+            if c.checked_rem(d)? != 0 {
                 return None;
             }
             let mut rest: BTreeMap<Atom, u32> = product.iter().cloned().collect();
@@ -152,7 +187,7 @@ impl Dim {
                     rest.insert(atom.clone(), left);
                 }
             }
-            terms.insert(rest.into_iter().collect(), c / d);
+            terms.insert(rest.into_iter().collect(), c.checked_div(d)?);
         }
         Some(Dim { terms })
     }
@@ -162,7 +197,7 @@ impl Dim {
         if let (Some(a), Some(b)) = (self.number(), by.number())
             && b != 0
         {
-            return Dim::from(a.div_euclid(b));
+            return a.checked_div_euclid(b).map_or_else(Dim::huge, Dim::from);
         }
         if let Some(exact) = self.exact_div(by) {
             return exact;
@@ -260,6 +295,12 @@ impl Dim {
     }
 }
 
+/// In parentheses if it is more than one name or number.
+fn grouped(dim: &Dim) -> String {
+    let text = dim.to_string();
+    if text.contains(' ') { format!("({text})") } else { text }
+}
+
 impl fmt::Display for Dim {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.terms.is_empty() {
@@ -287,7 +328,7 @@ impl fmt::Display for Dim {
                 first = false;
                 match atom {
                     Atom::Sym(s) => f.write_str(&s.name)?,
-                    Atom::Floor(a, b) => write!(f, "floor(({a}) / ({b}))")?,
+                    Atom::Floor(a, b) => write!(f, "floor({} / {})", grouped(a), grouped(b))?,
                 }
                 if *power > 1 {
                     write!(f, " ^ {power}")?;
@@ -327,6 +368,18 @@ mod tests {
         assert_eq!(t.scale(4).floor_div(&two), t.scale(2));
         assert_eq!(Dim::from(7i64).floor_div(&two).number(), Some(3));
         assert_eq!(a.substitute(&|_| Some(Dim::from(9i64))).number(), Some(7));
+    }
+
+    #[test]
+    fn what_overflows_equals_nothing() {
+        let most = Dim::from(i64::MAX);
+        let (a, b) = (most.add(&Dim::from(1i64)), most.add(&Dim::from(1i64)));
+        assert!(a.is_huge() && a != b && a.number().is_none());
+        assert!(most.mul(&most).is_huge() && most.scale(-2).is_huge());
+        assert!(!most.scale(-1).is_huge());
+        assert!(Dim::from(i64::MIN).floor_div(&Dim::from(-1i64)).is_huge());
+        let sums = (0..40).fold(Dim::from(1i64), |p, i| p.mul(&Dim::from(sym(i, "n")).add(&Dim::from(1i64))));
+        assert!(sums.is_huge());
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub fn check_text(name: &str, text: String, folder: &Path, options: &Options) ->
     diagnostics.extend(apply_sets(&mut tree, &mut sources, options));
     let data_root = options.data_root.clone().unwrap_or_else(|| folder.to_path_buf());
     let facts = OpenFacts::new(data_root.clone());
-    let (program, found) = check::check(&mut sources, tree, &facts);
+    let (program, found) = check::check_parsed(&mut sources, tree, &diagnostics, &facts);
     diagnostics.extend(found);
     diag::tidy(&mut diagnostics);
     Checked { sources, file, program, diagnostics, data_root }

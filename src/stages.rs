@@ -20,8 +20,12 @@ pub fn timed<T>(times: &mut Times, name: &'static str, stage: impl FnOnce() -> T
     result
 }
 
-/// An entry's graph with numbers for sizes, before differentiation.
+/// An entry's graph with numbers for sizes and in the task's precision, before differentiation.
 pub fn built_graph(task: &Task, entry: Entry, batch: usize) -> Result<Graph<usize>, Box<Diagnostic>> {
+    built_graph_of(task, entry, batch, &[])
+}
+
+fn built_graph_of(task: &Task, entry: Entry, batch: usize, lengths: &[usize]) -> Result<Graph<usize>, Box<Diagnostic>> {
     let step = match (entry, &task.train) {
         (Entry::Train, Some(train)) => train,
         (Entry::Train, None) => {
@@ -32,7 +36,8 @@ pub fn built_graph(task: &Task, entry: Entry, batch: usize) -> Result<Graph<usiz
         }
         (Entry::Eval, _) => &task.eval,
     };
-    build::build(&step.graph, &Sizes::of(task, batch))
+    let graph = build::build(&step.graph, &Sizes::with(task, batch, lengths))?;
+    Ok(opt::precision::with_precision(graph, task.settings.precision.unwrap_or(ops::DType::F32)))
 }
 
 /// Expands gradients.
@@ -48,7 +53,18 @@ pub fn differentiated(graph: Graph<usize>) -> Result<Graph<usize>, Box<Diagnosti
 
 /// An entry's graph as it runs: differentiated and simplified.
 pub fn step_graph(task: &Task, entry: Entry, batch: usize, times: &mut Times) -> Result<Graph<usize>, Box<Diagnostic>> {
-    let graph = timed(times, "build", || built_graph(task, entry, batch))?;
+    step_graph_of(task, entry, batch, &[], times)
+}
+
+/// [`step_graph`] for the sizes that differ from batch to batch, in the order of [`Task::varying`].
+pub fn step_graph_of(
+    task: &Task,
+    entry: Entry,
+    batch: usize,
+    lengths: &[usize],
+    times: &mut Times,
+) -> Result<Graph<usize>, Box<Diagnostic>> {
+    let graph = timed(times, "build", || built_graph_of(task, entry, batch, lengths))?;
     let graph = timed(times, "hoist", || opt::hoist(graph));
     let graph = timed(times, "differentiate", || differentiated(graph))?;
     Ok(timed(times, "simplify", || opt::optimise(graph)))

@@ -1,9 +1,10 @@
-//! A step allocates nothing. Alone in its binary: the allocator counts for the whole process.
+//! A step allocates nothing. Alone in its binary, and one test: the allocator counts for the whole process.
 
 #[allow(dead_code, reason = "other tests use the rest")]
 mod common;
 
 use common::*;
+use nnc::engine::{Entry, Target};
 use nnc::runtime::arena::{Arena, VarMemory};
 use nnc::runtime::executable::{ClockValues, Executable, StepInputs};
 use nnc::runtime::threads::Pool;
@@ -33,7 +34,43 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 #[test]
-fn a_step_allocates_nothing() {
+fn steps_allocate_nothing() {
+    a_planned_step();
+    a_program();
+}
+
+/// The digits program, through the engine: training and evaluation, whole and partial batches.
+fn a_program() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/digits.nn");
+    let checked = nnc::driver::check_file(&path, &Default::default()).unwrap();
+    let mut engine = nnc::driver::engine(&checked, "train", Target::Cpu, 2).unwrap();
+    engine.initialise(0).unwrap();
+    let places = [(Entry::Train, 64), (Entry::Train, 29), (Entry::Eval, 64)];
+    for (entry, batch) in places {
+        engine.prepare(entry, batch).unwrap();
+    }
+    let fields = [vec![0u8; 64 * 64 * 4], vec![0u8; 64 * 4]];
+    let cut = |batch: usize| [fields[0][..batch * 256].to_vec(), fields[1][..batch * 4].to_vec()];
+    let batches: Vec<[Vec<u8>; 2]> = places.iter().map(|(_, batch)| cut(*batch)).collect();
+    let mut run = |step| {
+        for ((entry, batch), fields) in places.iter().zip(&batches) {
+            let clock = nnc::engine::ClockValues { step, epoch: 0, steps: 100, epoch_steps: 23 };
+            engine.run(*entry, *batch, &nnc::engine::StepInputs { fields, clock, seed: 0, lengths: &[] }).unwrap();
+            assert!(engine.scalar(0).is_finite());
+        }
+    };
+    run(0);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    (1..6).for_each(&mut run);
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+    // What the plan says is what there is.
+    let task = checked.program.task("train").unwrap();
+    let planned = |entry, batch| nnc::emit::plan(&checked.program, task, entry, batch, 2).unwrap().arena_bytes;
+    let most = places.iter().map(|(entry, batch)| planned(*entry, *batch)).max().unwrap();
+    assert_eq!(engine.arena_bytes(), most);
+}
+
+fn a_planned_step() {
     let (plan, layout) = step();
     let mut exe = Executable::load(&plan, &layout, Arc::new(Pool::new(2))).unwrap();
     let (mut vars, mut arena) = (VarMemory::new(&layout), Arena::new(plan.arena_bytes));

@@ -4,10 +4,10 @@
 //! A block marked `nn` is a whole program without a fault. `nn fails E0301` gives errors with this code and no other.
 //! `nn fragment` is part of a program and only parsed.
 
-use nnc::check::{LIBRARY_FILES, Library, SETTINGS};
+use nnc::check::SETTINGS;
 use nnc::diag::{self, Code, Format, codes};
 use nnc::driver::{self, Checked};
-use nnc::{data, ops, syntax};
+use nnc::{data, syntax};
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
@@ -204,18 +204,37 @@ fn the_readme_quotes_what_is_there() {
 }
 
 #[test]
-fn the_reference_leaves_nothing_out() {
-    let text = read(&root().join("docs/language.md"));
-    let mut names: Vec<&str> = SETTINGS.to_vec();
-    names.extend(ops::TABLE.iter().flat_map(|def| def.surfaces).map(|s| s.name));
-    names.extend(data::sources().iter().map(|s| s.name));
-    let library = Library::default();
-    names.extend(library.names());
-    let missing: Vec<&str> = names.into_iter().filter(|n| !text.contains(&format!("`{n}"))).collect();
-    assert!(missing.is_empty(), "docs/language.md does not name {missing:?}");
-    for (module, _) in LIBRARY_FILES {
-        assert!(text.contains(&format!("std.{module}")), "docs/language.md does not name std.{module}");
+fn examples_check_and_are_listed() {
+    let list = read(&root().join("examples/README.md"));
+    let entries = std::fs::read_dir(root().join("examples")).unwrap();
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.ends_with(".nn"));
+    assert!(names.len() > 3, "the examples were not found");
+    for name in names {
+        assert!(list.contains(&format!("]({name})")), "examples/README.md does not list {name}");
+        let checked = check(&read(&root().join("examples").join(&name)));
+        // The one that is wrong on purpose.
+        let wanted: &[&str] = if name == "wrong_flatten.nn" { &[codes::SHAPE_MISMATCH.id] } else { &[] };
+        assert_eq!(found(&checked), wanted, "{name}:\n{}", rendered(&checked));
     }
+}
+
+#[test]
+fn the_language_names_every_setting_and_source() {
+    let text = read(&root().join("docs/language.md"));
+    let names = SETTINGS.iter().copied().chain(data::sources().iter().map(|s| s.name));
+    let missing: Vec<&str> = names.filter(|n| !text.contains(&format!("`{n}"))).collect();
+    assert!(missing.is_empty(), "docs/language.md does not name {missing:?}");
+}
+
+#[test]
+fn the_reference_is_what_the_compiler_knows() {
+    let path = root().join("docs/reference.md");
+    let made = nnc::reference::markdown();
+    if std::env::var_os("NNC_BLESS").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    assert!(read(&path) == made, "docs/reference.md is old: NNC_BLESS=1 cargo test --test docs writes it anew");
 }
 
 #[test]

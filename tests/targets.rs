@@ -37,10 +37,9 @@ fn elements(ty: &TensorType<usize>, domain: (f64, f64), numbers: &mut Numbers) -
         .map(|_| {
             let x = numbers.within(domain);
             match ty.dtype {
-                DType::F32 => f64::from(x as f32),
-                DType::F64 => x,
                 DType::Bool => f64::from(u8::from(x > (domain.0 + domain.1) / 2.0)),
-                _ => x.floor(),
+                d if d.is_float() => bytes::to_f64(d, &bytes::from_f64(d, [x].into_iter()))[0],
+                d => bytes::to_f64(d, &bytes::from_f64(d, [x.floor()].into_iter()))[0],
             }
         })
         .collect()
@@ -112,7 +111,15 @@ fn compare(what: &str, graph: &Graph<usize>, sample: &Sample, numbers: &mut Numb
         let got = bytes::to_f64(ty.dtype, executable.value(&arena, *i).expect("a result"));
         assert_eq!(got.len(), ty.elements(), "{what}");
         let scale = value.iter().filter(|x| x.is_finite()).fold(0f64, |m, x| m.max(x.abs()));
-        let tolerance = if ty.dtype == DType::F64 { 1e-12 } else { 3e-6 };
+        let halves = graph.nodes.iter().any(|n| n.ty.dtype.is_half());
+        let tolerance = match ty.dtype {
+            DType::F64 if !graph.nodes.iter().any(|n| n.ty.dtype == DType::F32 || n.ty.dtype.is_half()) => 1e-12,
+            // Numbers on either side of a middle are rounded apart, and what is computed of them drifts.
+            DType::BF16 => 3e-2,
+            DType::F16 => 4e-3,
+            _ if halves => 3e-2,
+            _ => 3e-6,
+        };
         for (at, (got, wanted)) in got.iter().zip(value.iter()).enumerate() {
             let close = (got - wanted).abs() <= tolerance * (1.0 + wanted.abs() + scale);
             let same = got == wanted || (got.is_nan() && wanted.is_nan());
@@ -140,6 +147,118 @@ fn every_sample_of_the_table() {
         }
     }
     assert!(compared > 150, "{compared}");
+}
+
+/// The sample with its f32 operands (or, if it has none, its i32 ones) in another dtype, if the operation admits that.
+fn in_dtype(sample: &Sample, dtype: DType) -> Option<Sample> {
+    let from = [DType::F32, DType::I32].into_iter().find(|d| sample.inputs.iter().any(|ty| ty.dtype == *d))?;
+    let mut inputs = sample.inputs.clone();
+    inputs.iter_mut().filter(|ty| ty.dtype == from).for_each(|ty| ty.dtype = dtype);
+    ops::infer_concrete(&sample.op, &inputs).ok()?;
+    Some(Sample { op: sample.op.clone(), inputs, domains: sample.domains.clone() })
+}
+
+#[test]
+fn every_sample_in_every_dtype_that_it_admits() {
+    let mut numbers = Numbers(4);
+    let mut compared = [0; 9];
+    for def in TABLE.iter() {
+        for sample in (def.samples)() {
+            if matches!(sample.op, Op::Read(VarId(_)) | Op::Field(_) | Op::Gradient | Op::Uniform { .. } | Op::Cast) {
+                continue;
+            }
+            for dtype in DType::ALL.into_iter().filter(|d| *d != DType::F32) {
+                let Some(sample) = in_dtype(&sample, dtype) else { continue };
+                for gradient in [false, true] {
+                    let Some(graph) = graph_of(&sample, gradient) else { continue };
+                    let what = format!("{} {:?} gradient {gradient}", def.name, sample.inputs);
+                    compare(&what, &graph, &sample, &mut numbers);
+                    compared[dtype as usize] += 1;
+                }
+            }
+        }
+    }
+    for dtype in DType::ALL.into_iter().filter(|d| *d != DType::F32) {
+        let least = if dtype.is_float() { 150 } else { 30 };
+        assert!(compared[dtype as usize] > least, "{dtype}: {compared:?}");
+    }
+}
+
+#[test]
+fn casts_from_every_dtype_to_every_dtype() {
+    let mut numbers = Numbers(5);
+    for from in DType::ALL {
+        for to in DType::ALL {
+            for size in [1, 4, 7, 130] {
+                let mut graph = Graph::default();
+                let ty = TensorType::new(from, vec![size]);
+                let x = graph.push(Op::Field(0), vec![], ty.clone(), Origin::NOWHERE);
+                let node = graph.push(Op::Cast, vec![x], TensorType::new(to, vec![size]), Origin::NOWHERE);
+                graph.outputs.push(Output { kind: OutputKind::Value(0), node });
+                let sample = Sample { op: Op::Cast, inputs: vec![ty], domains: vec![(-300.0, 300.0)] };
+                compare(&format!("{from} to {to}"), &graph, &sample, &mut numbers);
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_of_halves_keep_what_each_step_would_lose() {
+    // 4096 ones in bf16: added one by one and rounded, they would stop at 256.
+    for dtype in [DType::BF16, DType::F16] {
+        let mut graph = Graph::default();
+        let ty = TensorType::new(dtype, vec![4096]);
+        let x = graph.push(Op::Field(0), vec![], ty.clone(), Origin::NOWHERE);
+        let b = Builder::new(&mut graph, Origin::NOWHERE);
+        let node = b.sum(x, &[0]);
+        graph.outputs.push(Output { kind: OutputKind::Value(0), node });
+        let inputs = Inputs { fields: vec![tensor(&[4096], vec![1.0; 4096]).expect("a tensor")], ..Inputs::default() };
+        let sum = Interpreter::run(&graph, &inputs).expect("a sum");
+        assert_eq!(sum[0].1.sum(), 4096.0);
+        let plan = plan_graph(&graph, &VarLayout::default(), 1, &mut Vec::new()).expect("a plan");
+        let layout = VarLayout::default();
+        let mut executable = Executable::load(&plan, &layout, Arc::new(Pool::new(1))).expect("machine code");
+        let (mut vars, mut arena) = (VarMemory::new(&layout), Arena::new(plan.arena_bytes));
+        let ones = bytes::from_f64(dtype, std::iter::repeat_n(1.0, 4096));
+        let step = executable::StepInputs { fields: &[&ones], ..Default::default() };
+        executable.run(&mut vars, &mut arena, &step).expect("a step");
+        assert_eq!(executable.scalar(&arena, 0), Some(4096.0));
+    }
+}
+
+#[test]
+fn convolutions_in_other_floats() {
+    let mut numbers = Numbers(6);
+    for dtype in [DType::F64, DType::BF16, DType::F16] {
+        for round in 0..12 {
+            let groups = 1 + round % 2;
+            let [batch, channels, out] =
+                [1 + numbers.below(3), groups * (1 + numbers.below(3)), groups * (1 + numbers.below(4))];
+            let kernel = [1 + numbers.below(3), 1 + numbers.below(4)];
+            let size = [kernel[0] * 2 + numbers.below(7), kernel[1] * 2 + numbers.below(7)];
+            let window = Window {
+                kernel: kernel.to_vec(),
+                stride: vec![1 + numbers.below(3), 1 + numbers.below(2)],
+                dilation: vec![1 + numbers.below(2), 1],
+                pad_low: vec![numbers.below(3), numbers.below(2)],
+                pad_high: vec![numbers.below(2), numbers.below(3)],
+            };
+            let ty = |shape: &[usize]| TensorType::new(dtype, shape.to_vec());
+            let sample = Sample {
+                op: Op::Conv { window, groups },
+                inputs: vec![
+                    ty(&[batch, channels, size[0], size[1]]),
+                    ty(&[out, channels / groups, kernel[0], kernel[1]]),
+                ],
+                domains: vec![(-1.0, 1.0), (-1.0, 1.0)],
+            };
+            for gradient in [false, true] {
+                if let Some(graph) = graph_of(&sample, gradient) {
+                    compare(&format!("{:?} of {dtype} gradient {gradient}", sample.op), &graph, &sample, &mut numbers);
+                }
+            }
+        }
+    }
 }
 
 fn f32s(shape: &[usize]) -> TensorType<usize> {

@@ -14,10 +14,22 @@ pub struct Sizes {
     known: Vec<(Sym, usize)>,
 }
 
+/// The length that stands for all others where none is given (`nnc compile`, `nnc plan`).
+const MIDDLING: usize = 32;
+
 impl Sizes {
-    /// The sizes of a task at a batch size.
+    /// The sizes of a task at a batch size. Lengths that differ from batch to batch get a middling one.
     pub fn of(task: &Task, batch: usize) -> Sizes {
-        Sizes { known: task.batch.iter().map(|b| (b.clone(), batch)).collect() }
+        Sizes::with(task, batch, &[])
+    }
+
+    /// The sizes of a task at a batch size and, for each size that differs from batch to batch, its number.
+    pub fn with(task: &Task, batch: usize, lengths: &[usize]) -> Sizes {
+        let mut known: Vec<(Sym, usize)> = task.batch.iter().map(|b| (b.clone(), batch)).collect();
+        for (i, (_, sym)) in task.varying().enumerate() {
+            known.push((sym.clone(), lengths.get(i).copied().unwrap_or(MIDDLING)));
+        }
+        Sizes { known }
     }
 
     /// The number of a size, or the name that has none.

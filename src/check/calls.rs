@@ -2,15 +2,18 @@
 
 use super::context::{Bound, Call, Checker, ReasonKind, Res, Scope};
 use super::shapes::{Form, Place, form};
-use super::values::{Callable, Given, Tag, Value};
-use crate::diag::{Diagnostic, codes, suggest};
+use super::values::{Callable, Given, Tag, Ty, Value};
+use crate::diag::{Diagnostic, Label, codes, suggest};
 use crate::ops::{ArgKind, DType, Op};
 use crate::source::Span;
-use crate::syntax::ast::{FnDecl, Param, Relation, TypeExpr, TypeKind, WhereClause};
+use crate::syntax::ast::{DimExpr, Expr, ExprKind, FnDecl, Param, Relation, TypeExpr, TypeKind, WhereClause};
 use std::rc::Rc;
 
 /// How many functions and layers may be inside one another before it must be an endless recursion.
-const DEPTH: usize = 200;
+pub const DEPTH: usize = 50;
+
+/// What a parameter can be beside a tensor.
+pub const KINDS: &[&str] = &["int", "float", "bool", "string", "fn", "layer", "clock", "rate", "parameters", "none"];
 
 impl Checker<'_> {
     /// Calls a function with evaluated arguments.
@@ -70,17 +73,44 @@ impl Checker<'_> {
 
     fn call_fn_body(&mut self, decl: &Rc<FnDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
         let mut scope = Scope::new(decl.name.span.file);
-        self.bind_params(&decl.name.name, &decl.params, given, span, &mut scope)?;
-        if self.broken.contains(&decl.name.name) || has_poison(&decl.params, &scope) {
+        if self.doubtful.contains(&decl.name.name) {
+            self.sheet.hurt = true;
             return Some(Value::Poison);
         }
-        self.bind_wheres(&decl.wheres, &mut scope)?;
+        let errors = self.errors();
+        let bound = self.bind_params(&decl.name.name, &decl.params, given, span, &mut scope);
+        let broken = self.broken.contains(&decl.name.name) || has_poison(&decl.params, &scope);
+        if bound.is_none() || broken || self.bind_wheres(&decl.wheres, &mut scope).is_none() {
+            return Some(self.declared_result(decl.result.as_ref(), &mut scope, span));
+        }
         if let Some((_, gradient)) = &decl.gradient {
             return self.not_supported(gradient.span, "a gradient of one's own");
         }
-        let value = self.eval_block(&decl.body, &mut scope, false)?;
         let end = decl.body.stmts.last().map_or(decl.body.span, |s| s.span);
-        self.match_result(value, decl.result.as_ref(), end, &decl.name.name, &mut scope)
+        let value = self
+            .eval_block(&decl.body, &mut scope, false)
+            .and_then(|v| self.match_result(v, decl.result.as_ref(), end, &decl.name.name, &mut scope));
+        if self.errors() == errors {
+            self.warn_unused(&scope);
+        }
+        Some(value.unwrap_or_else(|| self.declared_result(decl.result.as_ref(), &mut scope, span)))
+    }
+
+    /// What stands for the result of something that has a fault: a value of the declared type if its sizes are known, so
+    /// that the fault stays where it is and what comes after is still checked.
+    pub fn declared_result(&mut self, declared: Option<&TypeExpr>, scope: &mut Scope, span: Span) -> Value {
+        self.sheet.hurt = true;
+        let Some(declared) = declared else { return Value::Poison };
+        if let TypeKind::Tuple(types) = &declared.kind {
+            return Value::Tuple(types.iter().map(|t| self.declared_result(Some(t), scope, span)).collect());
+        }
+        let Form::Tensor(form) = form(declared) else { return Value::Poison };
+        let said = self.found.len();
+        let axes = self.axes_of(form.dims, scope);
+        self.found.truncate(said);
+        let Some(axes) = axes else { return Value::Poison };
+        let ty = Ty { dtype: form.dtype, axes, tag: form.tag, weak: false };
+        Value::Tensor(self.node(Op::Field(u32::MAX), Vec::new(), ty, span))
     }
 
     /// Gives each declared parameter its argument, in `scope`; `what` is the function's or layer's name.
@@ -95,14 +125,16 @@ impl Checker<'_> {
         let names: Vec<&str> = params.iter().map(|p| p.name.name.as_str()).collect();
         let required: Vec<bool> = params.iter().map(|p| p.default.is_none()).collect();
         let form = self.signature(params);
-        let placed = self.place(what, &names, &required, &form, given, span)?;
+        let placed = self.place(what, &names, &required, &form, given, span);
         let mut whole = Some(());
         for (param, given) in params.iter().zip(placed) {
             let (value, at) = match given {
                 Some(given) => (given.value, given.span),
                 None => match &param.default {
                     Some(default) => {
-                        let value = if param_takes_function(param) {
+                        let value = if let Some(word) = listed_word(param, default) {
+                            Some(Value::Str(word))
+                        } else if param_takes_function(param) {
                             self.eval_stage(default, scope)
                         } else {
                             self.eval(default, scope)
@@ -113,6 +145,7 @@ impl Checker<'_> {
                 },
             };
             let value = self.present(value, at);
+            let literal = matches!(value, Value::Int(..) | Value::Float(_) | Value::Bool(_)).then(|| value.clone());
             let text = format!("argument `{}` of `{what}`", param.name.name);
             let place = Place { span: at, what: &text };
             let value = match &param.ty {
@@ -131,12 +164,28 @@ impl Checker<'_> {
                 scope.dims.insert(param.name.name.clone(), Bound { size: size.clone(), why });
             }
             scope.bind(&param.name.name, value, param.name.span);
+            if whole.is_some() && literal.is_some() && self.unbound(param, scope) {
+                let text = format!("argument `{}` of `{what}`", param.name.name);
+                let wanted = param.ty.as_ref().map_or(String::new(), |t| self.sources.text(t.span).to_string());
+                let value = literal.unwrap_or(Value::Poison);
+                whole = self.wrong_kind(value, &format!("a tensor {wanted}"), Place { span: at, what: &text });
+            }
         }
         whole
     }
 
-    /// Sorts arguments to their parameters; reports those that fit nowhere and those that are missing. `form` is how the
-    /// parameters are declared, for the help.
+    /// True if nothing so far has bound a dim that the parameter's type names.
+    fn unbound(&self, param: &Param, scope: &Scope) -> bool {
+        let Some(Form::Tensor(form)) = param.ty.as_ref().map(form) else { return false };
+        let known = |n: &String| scope.dims.contains_key(n) || scope.locals.iter().any(|l| l.name == *n);
+        form.dims.iter().any(|d| match d {
+            DimExpr::Size(Expr { kind: ExprKind::Name(n), .. }) => !known(n) && !self.has_member(scope, n),
+            _ => false,
+        }) && param.default.is_none()
+    }
+
+    /// Sorts arguments to their parameters; reports those that fit nowhere and those that are missing, and goes on as if
+    /// they had been meant right. `form` is how the parameters are declared, for the help.
     pub fn place(
         &mut self,
         what: &str,
@@ -145,17 +194,21 @@ impl Checker<'_> {
         form: &str,
         given: Vec<Given>,
         span: Span,
-    ) -> Res<Vec<Option<Given>>> {
+    ) -> Vec<Option<Given>> {
         let mut placed: Vec<Option<Given>> = vec![None; names.len()];
         let mut position = 0;
-        let mut whole = true;
+        let mut lost = false;
+        let mut extra = None;
+        let mut renamed = Vec::new();
         for one in given {
             let index = match &one.name {
                 Some(name) => match names.iter().position(|n| n == name) {
                     Some(i) => i,
                     None => {
-                        self.unknown_argument(what, name, names, one.span);
-                        whole = false;
+                        match self.unknown_argument(what, name, names, one.span) {
+                            Some(meant) => renamed.push((meant, one)),
+                            None => lost = true,
+                        }
                         continue;
                     }
                 },
@@ -168,50 +221,69 @@ impl Checker<'_> {
                 }
             };
             if index >= names.len() {
-                let count = names.len();
-                self.report(
-                    Diagnostic::error(
-                        codes::UNKNOWN_ARGUMENT,
-                        one.span,
-                        format!("`{what}` takes {count} {}", if count == 1 { "argument" } else { "arguments" }),
-                    )
-                    .label("this one is too many")
-                    .help(if count == 0 {
-                        format!("write `{what}()`")
-                    } else {
-                        format!("they are {}", names.join(", "))
-                    }),
-                );
-                whole = false;
-                continue;
-            }
-            if placed[index].is_some() {
+                extra = extra.or(Some(one.span));
+            } else if placed[index].is_some() {
+                lost = true;
                 self.report(
                     Diagnostic::error(
                         codes::DUPLICATE_NAME,
                         one.span,
-                        format!("`{}` of `{what}` is given twice", names[index]),
+                        format!("argument `{}` of `{what}` is given twice", names[index]),
                     )
                     .label("given again here")
-                    .help("remove one of the two"),
+                    .also(placed[index].as_ref().map_or(span, |g| g.span), "given here")
+                    .help("keep one of them"),
                 );
-                whole = false;
-                continue;
+            } else {
+                placed[index] = Some(one);
             }
-            placed[index] = Some(one);
         }
-        let missing: Vec<&str> =
-            (0..names.len()).filter(|&i| placed[i].is_none() && required[i]).map(|i| names[i]).collect();
-        if !missing.is_empty() && whole {
-            let list = missing.iter().map(|m| format!("`{m}`")).collect::<Vec<_>>().join(", ");
+        if let Some(span) = extra {
+            self.too_many(what, names, span);
+        }
+        for (meant, one) in renamed {
+            match &mut placed[meant] {
+                free @ None => *free = Some(one),
+                Some(_) => lost = true,
+            }
+        }
+        let missing: Vec<usize> = (0..names.len()).filter(|&i| placed[i].is_none() && required[i]).collect();
+        if !missing.is_empty() && !lost {
+            let list = missing.iter().map(|&m| format!("`{}`", names[m])).collect::<Vec<_>>().join(", ");
             self.report(
                 Diagnostic::error(codes::MISSING_ARGUMENT, span, format!("`{what}` needs {list}"))
                     .label("not given here")
-                    .help(format!("`{what}({form})`")),
+                    .help(format!("it is declared as `{what}({form})`")),
             );
-            whole = false;
         }
-        whole.then_some(placed)
+        if !missing.is_empty() {
+            // Which of the others stand at their places is not known.
+            placed.iter_mut().flatten().filter(|g| g.name.is_none()).for_each(|g| g.value = Value::Poison);
+        }
+        for i in missing {
+            self.sheet.hurt = true;
+            placed[i] = Some(Given { name: None, value: Value::Poison, span });
+        }
+        placed
+    }
+
+    fn too_many(&mut self, what: &str, names: &[&str], span: Span) {
+        let count = names.len();
+        let takes = match count {
+            0 => "no arguments".to_string(),
+            1 => "1 argument".to_string(),
+            n => format!("{n} arguments"),
+        };
+        let help = match count {
+            0 => format!("write `{what}()`"),
+            1 => format!("it is `{}`", names[0]),
+            _ => format!("they are {}", names.join(", ")),
+        };
+        self.report(
+            Diagnostic::error(codes::UNKNOWN_ARGUMENT, span, format!("`{what}` takes {takes}"))
+                .label("this one is too many")
+                .help(help),
+        );
     }
 
     /// `out: int, in: int = none`
@@ -219,8 +291,10 @@ impl Checker<'_> {
         params.iter().map(|p| self.sources.text(p.span)).collect::<Vec<_>>().join(", ")
     }
 
-    fn unknown_argument(&mut self, what: &str, name: &str, names: &[&str], value_span: Span) {
-        let meant = suggest::nearest(name, names.iter().copied()).or_else(|| other_argument(name, names));
+    /// Reports a name that no parameter has; gives the parameter that was probably meant.
+    fn unknown_argument(&mut self, what: &str, name: &str, names: &[&str], value_span: Span) -> Option<usize> {
+        let other = other_argument(name, names);
+        let meant = other.or_else(|| suggest::nearest(name, names.iter().copied()));
         let start = (value_span.start as usize).saturating_sub(name.len() + 2);
         // The name stands right before its value.
         let text = &self.sources.file(value_span.file).text;
@@ -233,34 +307,14 @@ impl Checker<'_> {
                 fault = fault.help(format!("did you mean `{meant}`?")).fix(
                     format!("write `{meant}`"),
                     vec![(span, meant.to_string())],
-                    false,
+                    other.is_some() || name.eq_ignore_ascii_case(meant),
                 );
             }
             None if names.is_empty() => fault = fault.help(format!("`{what}` takes none")),
-            None => fault = fault.help(format!("its arguments are {}", names.join(", "))),
+            None => fault = fault.help(format!("it has {}", names.join(", "))),
         }
         self.report(fault);
-    }
-
-    /// Reports argument names that fit nowhere, for a call whose values are broken already.
-    pub fn check_names(&mut self, function: &Value, given: &[Given]) {
-        let (what, params) = match function {
-            Value::Stage(stage) => match &stage.callable {
-                Callable::Fn(decl) => (decl.name.name.clone(), decl.params.clone()),
-                _ => return,
-            },
-            Value::Recipe(recipe) => (recipe.decl.name.name.clone(), recipe.decl.params.clone()),
-            Value::Optimizer(o) => (o.decl.name.name.clone(), o.decl.params.clone()),
-            _ => return,
-        };
-        let names: Vec<&str> = params.iter().map(|p| p.name.name.as_str()).collect();
-        for one in given {
-            if let Some(name) = &one.name
-                && !names.contains(&name.as_str())
-            {
-                self.unknown_argument(&what, name, &names, one.span);
-            }
-        }
+        names.iter().position(|n| Some(*n) == meant)
     }
 
     /// True if an argument at this place is a function, so that a call in it leaves out its first argument.
@@ -309,14 +363,16 @@ impl Checker<'_> {
                 _ => None,
             };
         }
-        let param = self.param_of(function, position, name)?;
-        let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
-        options
-            .iter()
-            .any(
-                |o| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none"),
-            )
-            .then(|| word.clone())
+        if let Value::Stage(stage) = function
+            && let Callable::Special(special) = &stage.callable
+        {
+            let place = match name {
+                Some(name) => super::moves::params(special)?.iter().position(|p| p.0 == name)?,
+                None => position,
+            };
+            return super::moves::words(special, place).contains(&word.as_str()).then(|| word.clone());
+        }
+        listed_word(&self.param_of(function, position, name)?, value)
     }
 
     /// Makes a value fit a declared type, binding its dims.
@@ -347,8 +403,10 @@ impl Checker<'_> {
             (_, Form::Tensor(form)) => match value {
                 Value::Tensor(node) => {
                     let ty = self.ty(node).clone();
-                    self.match_tensor(&form, &ty, scope, place)?;
-                    Some(Value::Tensor(node))
+                    self.subject = Some(node);
+                    let matched = self.match_tensor(&form, &ty, scope, place);
+                    self.subject = None;
+                    matched.map(|()| Value::Tensor(node))
                 }
                 // Number literals and truth values fit any shape.
                 Value::Int(..) | Value::UnknownNumber if form.dtype != DType::Bool => Some(value),
@@ -410,14 +468,14 @@ impl Checker<'_> {
             ),
             "layer" => matches!(value, Value::Recipe(_) | Value::Layer(_) | Value::Stage(_)),
             "clock" => matches!(value, Value::Clock),
-            "parameters" => true,
-            _ => {
-                return self.fail(
-                    Diagnostic::error(codes::UNKNOWN_NAME, kind_span, format!("`{kind}` is not a type"))
-                        .label("not a dtype, tag or kind")
-                        .help("types are f32[…], i32[…], bool[…], logits[…], and int, float, bool, string, fn, layer"),
-                );
+            "duration" => {
+                matches!(
+                    value,
+                    Value::Quantity(..) | Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::Tensor(_)
+                )
             }
+            "parameters" => true,
+            _ => return self.not_a_type(kind, kind_span, false),
         };
         if fits {
             return Some(value);
@@ -430,9 +488,39 @@ impl Checker<'_> {
             "fn" => "a function",
             "rate" => "a number or a schedule",
             "layer" => "a layer",
+            "duration" => "a number of steps or epochs",
             _ => "the clock",
         };
         self.wrong_kind(value, wanted, place)
+    }
+
+    /// `what[…]` or `what` where a type is needed.
+    pub fn not_a_type<T>(&mut self, what: &str, span: Span, tensor: bool) -> Res<T> {
+        let dtypes = DType::ALL.iter().map(|d| d.name()).chain(["logits", "probs", "log_probs"]);
+        let kinds = KINDS.iter().copied().filter(|_| !tensor);
+        let alias = match what {
+            "Tensor" | "float32" | "tensor" | "Float" => Some("f32"),
+            "float64" | "double" => Some("f64"),
+            "float16" | "half" => Some("f16"),
+            "bfloat16" => Some("bf16"),
+            "int32" | "long" | "int64" => Some("i32"),
+            "float" if tensor => Some("f32"),
+            "int" if tensor => Some("i32"),
+            "str" => Some("string"),
+            _ => None,
+        };
+        let meant = alias.or_else(|| suggest::nearest(what, dtypes.chain(kinds)));
+        let mut fault = Diagnostic::error(codes::UNKNOWN_NAME, span, format!("`{what}` is not a type"))
+            .label(if tensor { "not a dtype or tag" } else { "not a dtype, tag or kind" });
+        fault = match meant {
+            Some(meant) => fault.help(format!("did you mean `{meant}`?")).fix(
+                format!("write `{meant}`"),
+                vec![(span, meant.to_string())],
+                alias.is_some(),
+            ),
+            None => fault.help("types are f32[…], i32[…], bool[…], logits[…], and int, float, bool, string, fn, layer"),
+        };
+        self.fail(fault)
     }
 
     pub fn wrong_kind<T>(&mut self, value: Value, wanted: &str, place: Place) -> Res<T> {
@@ -445,9 +533,21 @@ impl Checker<'_> {
             _ => codes::WRONG_KIND,
         };
         let article = if wanted.starts_with(['a', 't']) { "" } else { "one of " };
+        let help = match wanted {
+            "a whole number" => "write a whole number without quotes, for instance `3`",
+            "a number" => "write a number without quotes, for instance `0.1`",
+            "true or false" => "write `true` or `false`",
+            "a string" => "write it in quotes",
+            "a function" => "name a function, for instance `relu`",
+            "a number or a schedule" => "write a number, or a schedule such as `cosine(1e-3)`",
+            "a layer" => "name a layer, for instance `Linear`",
+            "a list" | "a list of sizes" => "write it in brackets, for instance `[2, 3]`",
+            _ => "pass another value",
+        };
         self.fail(
             Diagnostic::error(code, place.span, format!("{} is {is}, not {wanted}", place.what))
-                .label(format!("{article}{wanted} is needed here")),
+                .label(format!("{article}{wanted} is needed here"))
+                .help(help),
         )
     }
 
@@ -495,7 +595,8 @@ impl Checker<'_> {
         self.fail(
             Diagnostic::error(codes::BAD_SIZE, at, format!("`{text}` does not hold: {left} against {right}"))
                 .label("called here")
-                .also(span, "demanded here"),
+                .also(span, "demanded here")
+                .help("change the size that is passed, or the bound"),
         )
     }
 
@@ -510,6 +611,27 @@ impl Checker<'_> {
     ) -> Res<Value> {
         let value = self.present(value, span);
         let Some(declared) = declared else { return Some(value) };
+        let said = self.found.len();
+        let result = self.match_declared(value, declared, span, what, scope);
+        // The other side of the contradiction.
+        if !self.is_builtin(declared.span)
+            && let Some(fault) = self.found.get_mut(said)
+            && fault.secondary.is_empty()
+            && fault.span() != Some(declared.span)
+        {
+            fault.secondary.push(Label { span: declared.span, text: "declared here".into() });
+        }
+        result
+    }
+
+    fn match_declared(
+        &mut self,
+        value: Value,
+        declared: &TypeExpr,
+        span: Span,
+        what: &str,
+        scope: &mut Scope,
+    ) -> Res<Value> {
         let text = format!("the result of `{what}`");
         let place = Place { span, what: &text };
         match (&declared.kind, value) {
@@ -537,7 +659,8 @@ impl Checker<'_> {
                 }
                 if ty.weak || ty.tag != form.tag {
                     (ty.weak, ty.dtype, ty.tag) = (false, form.dtype, form.tag);
-                    return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, span)));
+                    let at = if self.is_builtin(declared.span) { span } else { declared.span };
+                    return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, at)));
                 }
                 Some(Value::Tensor(node))
             }
@@ -566,6 +689,14 @@ pub fn has_poison(params: &[Param], scope: &Scope) -> bool {
         let tensor = p.ty.as_ref().is_some_and(|t| matches!(form(t), Form::Tensor(_)));
         tensor && scope.locals.iter().any(|l| l.name == p.name.name && l.value.is_silent())
     })
+}
+
+/// `same` in `padding: same`: a word that the parameter's type lists.
+fn listed_word(param: &Param, value: &crate::syntax::ast::Expr) -> Option<String> {
+    let crate::syntax::ast::ExprKind::Name(word) = &value.kind else { return None };
+    let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
+    let listed = |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
+    options.iter().any(listed).then(|| word.clone())
 }
 
 fn param_takes_function(param: &Param) -> bool {

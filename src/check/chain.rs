@@ -61,7 +61,8 @@ impl Checker<'_> {
             ),
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, expr.span, format!("{} cannot be a link of a chain", v.kind()))
-                    .label("a function or a layer is needed here"),
+                    .label("a function or a layer is needed here")
+                    .help("remove it, or write the function that takes it"),
             ),
         }
     }
@@ -83,7 +84,8 @@ impl Checker<'_> {
             v => {
                 return self.fail(
                     Diagnostic::error(codes::WRONG_KIND, over.span, format!("cannot repeat over {}", v.kind()))
-                        .label("a whole number, a range or a list is needed here"),
+                        .label("a whole number, a range or a list is needed here")
+                        .help("write `repeat 3 { … }` or `repeat w in [64, 128] { … }`"),
                 );
             }
         };
@@ -96,6 +98,9 @@ impl Checker<'_> {
                 inner.bind(&variable.name, value, variable.span);
             }
             let name = number.to_string();
+            if self.steps >= super::context::MOST_STEPS {
+                return None;
+            }
             let copy = match body {
                 [only] if only.name.is_none() => self.chain_item(&only.value, &name, &mut inner)?,
                 several => {
@@ -114,10 +119,12 @@ impl Checker<'_> {
     /// The whole numbers from `a` to `b`; none inside if they are known only by name.
     fn count(&mut self, a: &Dim, b: &Dim, span: Span) -> Res<Option<Vec<Value>>> {
         let (Some(from), Some(to)) = (a.number(), b.number()) else { return Some(None) };
-        if to - from > MOST_COPIES || to < from {
+        let copies = i128::from(to) - i128::from(from);
+        if !(0..=i128::from(MOST_COPIES)).contains(&copies) {
             return self.fail(
-                Diagnostic::error(codes::BAD_SIZE, span, format!("cannot make {} copies", to - from))
-                    .label(format!("from 0 to {MOST_COPIES} copies are possible")),
+                Diagnostic::error(codes::BAD_SIZE, span, format!("cannot make {copies} copies"))
+                    .label(format!("from 0 to {MOST_COPIES} copies are possible"))
+                    .help("write a number in that range"),
             );
         }
         Some(Some((from..to).map(Value::int).collect()))
@@ -141,14 +148,19 @@ impl Checker<'_> {
                         format!("no link of this chain has an argument `{name}`"),
                     )
                     .label("nobody takes this")
-                    .also(self.instances[id.0 as usize].span, "the chain"),
+                    .also(self.instances[id.0 as usize].span, "the chain")
+                    .help("remove it, or declare it in the `forward` of a link"),
                 );
             }
         }
         if first.len() != 1 {
             return self.fail(
                 Diagnostic::error(codes::MISSING_ARGUMENT, span, "a chain takes one value and named arguments")
-                    .label(format!("{} positional values are given", first.len())),
+                    .label(match first.len() {
+                        0 => "no value is given".to_string(),
+                        n => format!("{n} values are given"),
+                    })
+                    .help("pass one value; further ones by name: `blocks(x, mask: m)`"),
             );
         }
         let before = self.enter_path(&self.instances[id.0 as usize].path.clone());

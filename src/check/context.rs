@@ -2,7 +2,7 @@
 
 use super::library::Library;
 use super::program::{LayerRow, Var};
-use super::values::{Axis, DataValue, InstanceId, Ty, Value, Why};
+use super::values::{Axis, DataValue, InstanceId, TextValue, TokenizerValue, Ty, Value, Why};
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::dims::{Dim, Sym};
 use crate::graph::{Graph, NodeId, Origin};
@@ -11,6 +11,15 @@ use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+
+/// A tensor has fewer elements than this.
+const MOST_ELEMENTS: i64 = 1 << 50;
+
+/// Expressions evaluated at most, over the whole file.
+pub const MOST_STEPS: usize = 1_000_000;
+
+/// Instances made at most.
+pub const MOST_INSTANCES: usize = 20_000;
 
 /// A declared name.
 #[derive(Clone)]
@@ -67,6 +76,10 @@ pub struct Sheet {
     pub current: BTreeMap<VarId, NodeId>,
     /// Variables that were assigned.
     pub assigned: BTreeSet<VarId>,
+    /// True if a stand-in takes the place of something that has a fault: what depends on values is not to be said.
+    pub hurt: bool,
+    /// Where each path stands among the graph's scopes.
+    scope_numbers: BTreeMap<String, u32>,
     /// The key of draws in the body of a scan; elsewhere it is the step's.
     pub key: Option<NodeId>,
 }
@@ -158,6 +171,16 @@ pub trait DataFacts {
     fn names(&self) -> Vec<String>;
     /// What is known of a source called with these arguments.
     fn facts(&self, data: &DataValue) -> Result<Facts, Box<Diagnostic>>;
+
+    /// The size of the vocabulary of texts of a source; none if nobody knows it.
+    fn vocabulary(
+        &self,
+        _data: &DataValue,
+        _text: &TextValue,
+        _tokenizer: &TokenizerValue,
+    ) -> Result<Option<usize>, Box<Diagnostic>> {
+        Ok(None)
+    }
 }
 
 /// What is known of a data set.
@@ -166,6 +189,10 @@ pub struct Facts {
     pub fields: Vec<FieldFacts>,
     /// Samples for training.
     pub count: Option<usize>,
+    /// Names of text fields.
+    pub texts: Vec<String>,
+    /// Fields that the source itself cuts from a text: name, and the number of tokens if it is known.
+    pub vocabularies: Vec<(String, Option<usize>)>,
     /// Why sizes are missing, if they are.
     pub warning: Option<Box<Diagnostic>>,
 }
@@ -193,18 +220,32 @@ pub struct Checker<'a> {
     pub init: Sheet,
     pub instances: Vec<Instance>,
     pub vars: Vec<Var>,
+    /// Of the task at hand, by path.
+    pub optimizer_states: BTreeMap<String, VarId>,
+    /// The axes of each variable, with the reasons for their sizes.
+    pub var_axes: Vec<Vec<Axis>>,
     pub rows: Vec<LayerRow>,
     /// Known in a task's step; not while a declaration is checked on its own.
     pub training: Option<bool>,
     /// True while a declaration is checked on its own.
     pub generic: bool,
     pub calls: Vec<Call>,
+    /// Expressions being evaluated, one inside the other.
+    pub depth: usize,
+    /// Expressions evaluated so far.
+    pub steps: usize,
     /// Scans whose blocks are being evaluated, outermost first.
     pub scans: Vec<super::scan::ScanState>,
     /// Names being evaluated, against recursion.
     pub active: Vec<String>,
     /// Declarations that had errors of their own: their bodies are not entered again.
     pub broken: BTreeSet<String>,
+    /// Of those, the ones whose signature contradicts their body: arguments and results of theirs say nothing.
+    pub doubtful: BTreeSet<String>,
+    /// Declared parameters whose dtype or rank was found wrong in the declaration at hand: one message each.
+    pub blamed: BTreeSet<(&'static str, Span)>,
+    /// The value that is being compared with a declared type.
+    pub subject: Option<NodeId>,
     pub task: usize,
     pub symbols: u32,
     pub scope_path: u32,
@@ -214,8 +255,16 @@ pub struct Checker<'a> {
     pub draws: BTreeMap<String, u64>,
     /// Variables that the step at hand may not move.
     pub frozen: BTreeSet<VarId>,
+    /// The fields that the task at hand is fed with.
+    pub feed: super::pipeline::FeedFields,
+    /// The fields of the sample last evaluated apart from any task.
+    pub apart: Vec<super::program::FieldUse>,
     /// The step being evaluated, if one is.
     pub step: Option<super::tasks::StepState>,
+    /// Names behind a dot anywhere in the file: `net` of `train.net`.
+    pub read_elsewhere: BTreeSet<String>,
+    /// Names that were probably meant where an unknown one stands: they count as used.
+    pub meant: BTreeSet<String>,
     /// Bindings of the tasks checked so far.
     pub task_scopes: BTreeMap<String, Vec<(String, Value)>>,
 }
@@ -282,6 +331,12 @@ impl Checker<'_> {
         if let Some(known) = super::foreign::other_name(name) {
             return Some(known.into());
         }
+        // What is in scope comes first, if it is written with the same kind of first letter.
+        let capital = |s: &str| s.starts_with(|c: char| c.is_uppercase());
+        let here = near.iter().map(String::as_str).filter(|n| capital(n) == capital(name) && *n != name);
+        if let Some(meant) = suggest::nearest(name, here) {
+            return Some(meant.to_string());
+        }
         let mut all: Vec<&str> = near.iter().map(String::as_str).collect();
         all.extend(self.defs.keys().map(String::as_str));
         for name in self.library.names() {
@@ -293,6 +348,8 @@ impl Checker<'_> {
         for name in super::special::NAMES {
             all.push(name);
         }
+        // A member does not see itself.
+        all.retain(|n| *n != name);
         suggest::nearest(name, all).map(str::to_string)
     }
 
@@ -321,10 +378,35 @@ impl Checker<'_> {
 
     /// Appends a node of a known type.
     pub fn node(&mut self, op: Op<Dim>, inputs: Vec<NodeId>, ty: Ty, span: Span) -> NodeId {
+        if !self.possible(&ty, span) {
+            self.sheet.hurt = true;
+        }
         let origin = Origin { span: self.blame(span), scope: self.scope_path };
         let id = self.sheet.graph.push(op, inputs, ty.plain(), origin);
         self.sheet.tys.push(ty);
         id
+    }
+
+    /// False, and said, for a tensor with more elements than a machine can count.
+    fn possible(&mut self, ty: &Ty, span: Span) -> bool {
+        let known = ty.axes.iter().filter_map(|a| a.size.number());
+        let count = known.filter(|n| *n > 1).try_fold(1i64, |p, n| p.checked_mul(n).filter(|p| *p < MOST_ELEMENTS));
+        let negative = ty.axes.iter().any(|a| a.size.number().is_some_and(|n| n < 0));
+        if count.is_some() && !negative && !ty.axes.iter().any(|a| a.size.is_huge()) {
+            return true;
+        }
+        let at = self.blame(span);
+        if !self.found.iter().any(|d| d.span() == Some(at)) {
+            let shown = ty.to_string();
+            let headline =
+                if negative { "a tensor with a negative size" } else { "a tensor too large for any machine" };
+            self.report(
+                Diagnostic::error(codes::BAD_SIZE, at, headline)
+                    .label(if shown.len() < 60 { format!("this would be {shown}") } else { "made here".into() })
+                    .help("check the sizes that it is made of"),
+            );
+        }
+        false
     }
 
     pub fn scalar(&mut self, value: f64, dtype: DType, span: Span) -> NodeId {
@@ -336,12 +418,8 @@ impl Checker<'_> {
         if let Some(&node) = self.sheet.current.get(&var) {
             return node;
         }
-        let (ty, declared) = {
-            let v = &self.vars[var.0 as usize];
-            (v.ty.clone(), v.span)
-        };
-        let axes = ty.shape.iter().map(|d| self.written(declared, d.clone())).collect();
-        let ty = Ty { dtype: ty.dtype, axes, tag: None, weak: false };
+        let axes = self.var_axes[var.0 as usize].clone();
+        let ty = Ty { dtype: self.vars[var.0 as usize].ty.dtype, axes, tag: None, weak: false };
         let node = self.node(Op::Read(var), Vec::new(), ty, span);
         self.sheet.current.insert(var, node);
         node
@@ -351,17 +429,43 @@ impl Checker<'_> {
     pub fn enter_path(&mut self, path: &str) -> u32 {
         let before = self.scope_path;
         let scopes = &mut self.sheet.graph.scopes;
-        self.scope_path = match scopes.iter().position(|s| s == path) {
-            Some(i) => i as u32,
+        self.scope_path = match self.sheet.scope_numbers.get(path) {
+            Some(&i) => i,
             None => {
-                scopes.push(path.to_string());
-                scopes.len() as u32 - 1
+                // The graph begins with the scope "" of its own.
+                let number = match scopes.first() {
+                    Some(first) if first == path => 0,
+                    _ => {
+                        scopes.push(path.to_string());
+                        scopes.len() as u32 - 1
+                    }
+                };
+                self.sheet.scope_numbers.insert(path.to_string(), number);
+                number
             }
         };
         before
     }
 
+    /// The program is more than anybody means: said once, nothing more is evaluated.
+    pub fn too_large<T>(&mut self, span: Span) -> Res<T> {
+        if self.steps < usize::MAX / 2 {
+            self.steps = usize::MAX / 2;
+            self.report(
+                Diagnostic::error(codes::NESTING, span, "the program is too large to be checked")
+                    .label("given up here")
+                    .help("make fewer copies, or call fewer functions in one another"),
+            );
+        }
+        self.sheet.hurt = true;
+        None
+    }
+
     pub fn not_supported<T>(&mut self, span: Span, what: &str) -> Res<T> {
-        self.fail(Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} is not supported yet")))
+        self.fail(
+            Diagnostic::error(codes::NOT_SUPPORTED, span, format!("{what} is not supported yet"))
+                .label("this version of nnc cannot do it")
+                .help("do without it for now"),
+        )
     }
 }

@@ -3,23 +3,30 @@
 use super::context::{Checker, Def, ReasonKind, Scope, Sheet};
 use super::program::LayerRow;
 use super::shapes::{Form, form};
-use super::values::{Axis, Callable, Given, Recipe, Ty, Value};
+use super::values::{Axis, Callable, Given, Recipe, Tag, Ty, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
 use crate::graph::NodeId;
-use crate::ops::{self, GradientRule, Op, VarId};
+use crate::ops::{self, DType, GradientRule, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{DimExpr, Expr, ExprKind, LayerDecl, MemberKind, Param, TypeKind};
+use crate::syntax::ast::{
+    Block, DimExpr, Expr, ExprKind, Ident, LayerDecl, Member, MemberKind, Param, StmtKind, TypeExpr, TypeKind,
+    WhereClause,
+};
 use crate::syntax::walk::{each_expr, each_expr_of};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 impl Checker<'_> {
     /// Checks a function or layer by itself. Gives the rows of a model's table.
     pub fn declaration(&mut self, name: &str, def: &Def) -> Vec<LayerRow> {
         let errors = self.errors();
+        let said = self.found.len();
+        self.blamed.clear();
         let mut rows = Vec::new();
         // What is made here is not part of any task.
         let vars = std::mem::take(&mut self.vars);
+        let var_axes = std::mem::take(&mut self.var_axes);
         let instances = std::mem::take(&mut self.instances);
         let init = std::mem::take(&mut self.init);
         let mentions_training = match def {
@@ -30,6 +37,8 @@ impl Checker<'_> {
             _ => false,
         };
         self.generic = true;
+        self.type_names(def);
+        self.said_twice(def);
         for training in [true, false] {
             if !training && !mentions_training {
                 break;
@@ -40,6 +49,8 @@ impl Checker<'_> {
             self.draws.clear();
             self.scope_path = 0;
             self.vars.clear();
+            self.var_axes.clear();
+            self.optimizer_states.clear();
             self.instances.clear();
             self.rows.clear();
             match def {
@@ -50,6 +61,10 @@ impl Checker<'_> {
                     self.quietly_called(|c| c.call(&callable, given, decl.name.span));
                 }
                 Def::Layer(decl) => self.layer_declaration(name, decl, training, errors),
+                Def::Optimizer(decl) => {
+                    let given = self.hyper_stand_ins(&decl.params);
+                    self.quietly_called(|c| c.optimizer_declaration(decl, given));
+                }
                 _ => {}
             }
             if training {
@@ -58,12 +73,158 @@ impl Checker<'_> {
         }
         self.generic = false;
         self.rows.clear();
-        (self.vars, self.instances, self.init) = (vars, instances, init);
+        (self.vars, self.var_axes, self.instances, self.init) = (vars, var_axes, instances, init);
         self.sheet = Sheet::default();
+        if self.errors() == errors {
+            self.unused_parameters(def);
+        }
         if self.errors() > errors {
             self.broken.insert(name.to_string());
+            if self.signature_is_doubtful(name, def, said) {
+                self.doubtful.insert(name.to_string());
+            }
         }
         rows
+    }
+
+    /// True if a fault of the declaration (those from `said` on) has to do with the types of its signature.
+    fn signature_is_doubtful(&self, name: &str, def: &Def, said: usize) -> bool {
+        let (params, result) = match def {
+            Def::Fn(decl) => (&decl.params, &decl.result),
+            Def::Layer(decl) => match &decl.forward {
+                Some(forward) => (&forward.params, &forward.result),
+                None => return false,
+            },
+            _ => return false,
+        };
+        let types: Vec<Span> = params.iter().map(|p| p.span).chain(result.as_ref().map(|t| t.span)).collect();
+        let of_result = format!("the result of `{name}`");
+        self.found[said..].iter().any(|d| {
+            let about_types = ["E03", "E04"].iter().any(|family| d.code.id.starts_with(family));
+            let in_types = |s: Span| types.iter().any(|t| t.file == s.file && t.start <= s.start && s.start <= t.end);
+            about_types
+                && (d.headline.starts_with(&of_result)
+                    || d.primary.iter().chain(&d.secondary).any(|l| in_types(l.span)))
+        })
+    }
+
+    /// Names that a declaration gives to two things.
+    fn said_twice(&mut self, def: &Def) {
+        let names = |params: &[Param]| params.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
+        let members = |members: &[Member]| members.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
+        let groups: Vec<Vec<Ident>> = match def {
+            Def::Fn(decl) => vec![names(&decl.params)],
+            Def::Layer(decl) => {
+                let own = names(&decl.params).into_iter().chain(members(&decl.members)).collect();
+                vec![own, decl.forward.as_ref().map_or(Vec::new(), |f| names(&f.params))]
+            }
+            Def::Optimizer(decl) => vec![names(&decl.params).into_iter().chain(members(&decl.members)).collect()],
+            _ => return,
+        };
+        groups.iter().for_each(|group| self.no_name_twice(group));
+    }
+
+    /// Warns of parameters that nothing in the declaration mentions.
+    fn unused_parameters(&mut self, def: &Def) {
+        let mut names = BTreeSet::new();
+        let mut hole = false;
+        let mut see = |e: &Expr| match &e.kind {
+            ExprKind::Name(n) => drop(names.insert(n.clone())),
+            ExprKind::Error | ExprKind::Missing => hole = true,
+            _ => {}
+        };
+        let params: Vec<Param> = match def {
+            Def::Fn(decl) => {
+                each_expr_of(&decl.body, &mut see);
+                decl.gradient.iter().for_each(|(_, block)| each_expr_of(block, &mut see));
+                in_signature(&decl.params, decl.result.as_ref(), &decl.wheres, &mut see);
+                hole |= has_error(&decl.body);
+                decl.params.clone()
+            }
+            Def::Layer(decl) => {
+                for member in &decl.members {
+                    match &member.kind {
+                        MemberKind::Bind(e) => each_expr(e, &mut see),
+                        MemberKind::Param { ty, init } => {
+                            in_type(ty, &mut see);
+                            init.iter().for_each(|e| each_expr(e, &mut see));
+                        }
+                        MemberKind::State { ty, init } => {
+                            ty.iter().for_each(|t| in_type(t, &mut see));
+                            init.iter().for_each(|e| each_expr(e, &mut see));
+                        }
+                        MemberKind::Error => return,
+                    }
+                }
+                in_signature(&decl.params, None, &[], &mut see);
+                let Some(forward) = &decl.forward else { return };
+                each_expr_of(&forward.body, &mut see);
+                in_signature(&forward.params, forward.result.as_ref(), &forward.wheres, &mut see);
+                hole |= has_error(&forward.body);
+                decl.params.iter().chain(&forward.params).cloned().collect()
+            }
+            _ => return,
+        };
+        for param in params {
+            let name = &param.name.name;
+            if !hole && !names.contains(name) && !name.starts_with('_') && !name.is_empty() {
+                self.report(
+                    Diagnostic::warning(codes::UNUSED_BINDING, param.name.span, format!("`{name}` is never used"))
+                        .help("remove it, or begin its name with `_`"),
+                );
+            }
+        }
+    }
+
+    /// Reports each name that stands in a list again.
+    pub fn no_name_twice(&mut self, names: &[Ident]) {
+        for (i, name) in names.iter().enumerate() {
+            if name.name.is_empty() || name.name == "_" {
+                continue;
+            }
+            if let Some(before) = names[..i].iter().find(|n| n.name == name.name) {
+                self.report(
+                    Diagnostic::error(codes::DUPLICATE_NAME, name.span, format!("`{}` is declared twice", name.name))
+                        .label("declared again here")
+                        .also(before.span, "declared here")
+                        .help("remove one, or give it another name"),
+                );
+            }
+        }
+    }
+
+    /// Types whose word is no dtype, tag or kind.
+    fn type_names(&mut self, def: &Def) {
+        let (params, result) = match def {
+            Def::Fn(decl) => (decl.params.clone(), decl.result.clone()),
+            Def::Layer(decl) => {
+                let forward = decl.forward.iter().flat_map(|f| f.params.clone());
+                let result = decl.forward.as_ref().and_then(|f| f.result.clone());
+                (decl.params.iter().cloned().chain(forward).collect(), result)
+            }
+            Def::Optimizer(decl) => (decl.params.clone(), None),
+            _ => return,
+        };
+        for ty in params.iter().filter_map(|p| p.ty.as_ref()).chain(&result) {
+            self.type_name(ty);
+        }
+    }
+
+    fn type_name(&mut self, ty: &TypeExpr) {
+        match &ty.kind {
+            TypeKind::Named { base, dims, .. } => {
+                let tensor = DType::from_name(&base.name).is_some() || Tag::from_name(&base.name).is_some();
+                let kind = dims.is_none() && super::calls::KINDS.contains(&base.name.as_str());
+                if !tensor && !kind && !base.name.is_empty() {
+                    let _: Option<()> = self.not_a_type(&base.name, base.span, dims.is_some());
+                }
+            }
+            TypeKind::Tuple(types) => types.iter().for_each(|t| self.type_name(t)),
+            TypeKind::List(item) => self.type_name(item),
+            // The others may be words.
+            TypeKind::Choice(options) => options.first().into_iter().for_each(|t| self.type_name(t)),
+            TypeKind::Error => {}
+        }
     }
 
     fn quietly_called<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
@@ -98,6 +259,7 @@ impl Checker<'_> {
         }
         self.unused_members(decl);
         if self.errors() == errors
+            && !self.sheet.hurt
             && let Some(value) = value
         {
             self.unreached_parameters(&value);
@@ -108,10 +270,11 @@ impl Checker<'_> {
     fn unused_members(&mut self, decl: &LayerDecl) {
         let Some(forward) = &decl.forward else { return };
         let mut mentioned: Vec<String> = Vec::new();
-        let mut see = |e: &Expr| {
-            if let ExprKind::Name(n) = &e.kind {
-                mentioned.push(n.clone());
-            }
+        let mut unread = has_error(&forward.body) || decl.members.iter().any(|m| matches!(m.kind, MemberKind::Error));
+        let mut see = |e: &Expr| match &e.kind {
+            ExprKind::Name(n) => mentioned.push(n.clone()),
+            ExprKind::Error | ExprKind::Missing => unread = true,
+            _ => {}
         };
         each_expr_of(&forward.body, &mut see);
         for param in &forward.params {
@@ -126,10 +289,18 @@ impl Checker<'_> {
                 MemberKind::Error => {}
             }
         }
-        // What could not be read may have used them.
-        let unread = forward.body.stmts.iter().any(|s| matches!(s.kind, crate::syntax::ast::StmtKind::Error));
+        // What could not be read, or is missing, may have used them.
+        let body = forward.body.span;
+        let missing = |d: &Diagnostic| {
+            d.code == codes::MISSING_ARGUMENT
+                && d.span().is_some_and(|s| s.file == body.file && body.contains(s.start as usize))
+        };
+        if unread || self.found.iter().any(missing) {
+            return;
+        }
         for member in &decl.members {
-            if unread || mentioned.contains(&member.name.name) {
+            let name = &member.name.name;
+            if mentioned.contains(name) || self.meant.contains(name) || self.has_fault(member.span) {
                 continue;
             }
             match &member.kind {
@@ -149,6 +320,10 @@ impl Checker<'_> {
                 MemberKind::State { .. } | MemberKind::Error => {}
             }
         }
+    }
+
+    fn has_fault(&self, span: Span) -> bool {
+        self.found.iter().filter_map(|d| d.span()).any(|s| s.file == span.file && span.contains(s.start as usize))
     }
 
     /// Parameters from which no gradient leads to the result.
@@ -188,7 +363,7 @@ impl Checker<'_> {
             }
             let def = ops::def_of(&node.op);
             if let GradientRule::None(why) = &def.gradient {
-                return Some((node.origin.span, format!("`{}` lets no gradient through: {why}", def.name)));
+                return Some((node.origin.span, format!("`{}` stops it: {why}", def.name)));
             }
             if !node.ty.dtype.is_float() {
                 return Some((node.origin.span, "no gradient passes through whole numbers".into()));
@@ -267,7 +442,7 @@ impl Checker<'_> {
             Form::Kind(kind) => match kind.name.as_str() {
                 _ if param.default.is_some() => Value::None,
                 "int" => Value::Int(Dim::from(self.fresh(&param.name.name)), None),
-                "float" | "rate" => Value::UnknownNumber,
+                "float" | "rate" | "duration" => Value::UnknownNumber,
                 "clock" => Value::Clock,
                 _ => Value::Unknown,
             },
@@ -282,5 +457,38 @@ fn float_outputs(value: &Value, checker: &Checker, out: &mut Vec<NodeId>) {
         Value::Tensor(node) if checker.ty(*node).dtype.is_float() => out.push(*node),
         Value::Tuple(items) => items.iter().for_each(|v| float_outputs(v, checker, out)),
         _ => {}
+    }
+}
+
+/// True if a statement of the block could not be read.
+fn has_error(block: &Block) -> bool {
+    block.stmts.iter().any(|s| matches!(s.kind, StmtKind::Error))
+}
+
+/// The expressions in the types, defaults and bounds of a signature.
+fn in_signature(params: &[Param], result: Option<&TypeExpr>, wheres: &[WhereClause], see: &mut dyn FnMut(&Expr)) {
+    for param in params {
+        param.ty.iter().for_each(|t| in_type(t, see));
+        param.default.iter().for_each(|e| each_expr(e, see));
+    }
+    result.into_iter().for_each(|t| in_type(t, see));
+    for clause in wheres {
+        each_expr(&clause.left, see);
+        each_expr(&clause.right, see);
+    }
+}
+
+fn in_type(ty: &TypeExpr, see: &mut dyn FnMut(&Expr)) {
+    match &ty.kind {
+        TypeKind::Named { dims, .. } => {
+            for dim in dims.iter().flatten() {
+                if let DimExpr::Size(e) = dim {
+                    each_expr(e, see);
+                }
+            }
+        }
+        TypeKind::Tuple(types) | TypeKind::Choice(types) => types.iter().for_each(|t| in_type(t, see)),
+        TypeKind::List(item) => in_type(item, see),
+        TypeKind::Error => {}
     }
 }

@@ -16,7 +16,7 @@ impl Checker<'_> {
         let reason = &self.reasons[why.0 as usize];
         let text = self.sources.text(reason.span);
         match reason.kind {
-            ReasonKind::Product if reason.size == *size => {
+            ReasonKind::Product if reason.size == *size && size.number().is_some() => {
                 let factors: Vec<String> =
                     reason.parents.iter().map(|p| self.reasons[p.0 as usize].size.to_string()).collect();
                 format!("{size} = {}", factors.join(" * "))
@@ -27,6 +27,7 @@ impl Checker<'_> {
                     && !self.is_builtin(reason.span)
                     && size.number().is_some()
                     && text.contains(['*', '+', '/', '-'])
+                    && !text.contains(['=', '(', '\n'])
                     && text.len() < 40 =>
             {
                 format!("{size} = {text}")
@@ -111,18 +112,25 @@ impl Checker<'_> {
         let user_call = self.calls.last().map(|c| self.blame(c.span));
         let call = user_call.filter(|_| hyper).unwrap_or_else(|| self.blame(place.span));
         let headline = match self.calls.last().filter(|_| hyper) {
-            Some(frame) => format!("{} takes {wants} values but {has} arrive", frame.text),
+            Some(frame) => {
+                let one = |text: &str, many: &str| if text == "1" { String::new() } else { many.to_string() };
+                let (values, arrive) = (one(&wants, "s"), if has == "1" { "arrives" } else { "arrive" });
+                format!("{} takes {wants} value{values} but {has} {arrive}", frame.text)
+            }
             None => format!("{} has size {has}, not {wants}", place.what),
         };
         let mut fault = if hyper {
             Diagnostic::error(code, origin, headline)
                 .label(format!("{wants} declared here"))
-                .also(call, format!("{has} arrive here"))
+                .also(call, format!("{has} {} here", if has == "1" { "arrives" } else { "arrive" }))
         } else {
             let mut fault = Diagnostic::error(code, call, headline).label(format!("this axis is {has}"));
             if origin != call && !self.is_builtin(origin) {
-                let what = name.map_or(String::new(), |n| format!("`{n}` is "));
-                fault = fault.also(origin, format!("{what}{wants} here"));
+                let what = match name {
+                    Some(n) if n != wants => format!("`{n}` is {wants} here"),
+                    _ => format!("{wants} is declared here"),
+                };
+                fault = fault.also(origin, what);
             }
             fault
         };

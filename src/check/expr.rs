@@ -10,8 +10,29 @@ use crate::source::Span;
 use crate::syntax::ast::{self, BinaryOp, Block, Else, Expr, ExprKind, Pattern, Stmt, StmtKind, UnaryOp};
 use std::rc::Rc;
 
+/// How deep evaluation goes: expressions in expressions, through the functions and layers that they call.
+const DEPTH: usize = 160;
+
 impl Checker<'_> {
     pub fn eval(&mut self, expr: &Expr, scope: &mut Scope) -> Res<Value> {
+        if self.depth >= DEPTH {
+            return self.fail(
+                Diagnostic::error(codes::NESTING, expr.span, "this is nested too deeply")
+                    .label("functions and layers in one another, and what is between them")
+                    .help("if nothing here uses itself, name a part of it"),
+            );
+        }
+        self.steps += 1;
+        if self.steps >= super::context::MOST_STEPS {
+            return self.too_large(expr.span);
+        }
+        self.depth += 1;
+        let value = self.eval_one(expr, scope);
+        self.depth -= 1;
+        value
+    }
+
+    fn eval_one(&mut self, expr: &Expr, scope: &mut Scope) -> Res<Value> {
         match &expr.kind {
             ExprKind::Int(n, None) => Some(Value::int(*n)),
             ExprKind::Float(v, None) => Some(Value::Float(*v)),
@@ -40,17 +61,7 @@ impl Checker<'_> {
             ExprKind::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right, .. } => {
                 self.logic(*op, left, right, expr.span, scope)
             }
-            ExprKind::Binary { op, left, right, op_span } => {
-                // Both sides are looked at, so that a fault in each is found in one run.
-                let (a, b) = (self.eval(left, scope), self.eval(right, scope));
-                self.binary(*op, a?, b?, expr.span, *op_span)
-            }
-            ExprKind::Pipe { value, stage } => {
-                let input = self.eval(value, scope);
-                let function = self.eval_stage(stage, scope);
-                let first = Given { name: None, value: input?, span: value.span };
-                self.apply(function?, vec![first], stage.span)
-            }
+            ExprKind::Binary { .. } | ExprKind::Pipe { .. } => self.eval_chain(expr, scope),
             ExprKind::Range { from, to } => {
                 let (a, b) = (self.eval(from, scope)?, self.eval(to, scope)?);
                 Some(Value::Range(self.whole(a, from.span)?, self.whole(b, to.span)?))
@@ -67,6 +78,39 @@ impl Checker<'_> {
         }
     }
 
+    /// `a + b + c` and `x |> f |> g`: nested to the left by the parser, taken here from the left in a loop.
+    fn eval_chain(&mut self, expr: &Expr, scope: &mut Scope) -> Res<Value> {
+        let mut links = vec![expr];
+        let mut first = expr;
+        while let ExprKind::Binary { left: next, .. } | ExprKind::Pipe { value: next, .. } = &first.kind {
+            first = next;
+            match &next.kind {
+                ExprKind::Binary { op: BinaryOp::And | BinaryOp::Or, .. } => break,
+                ExprKind::Binary { .. } | ExprKind::Pipe { .. } => links.push(next),
+                _ => break,
+            }
+        }
+        let mut so_far = self.eval(first, scope);
+        for link in links.into_iter().rev() {
+            // Both sides are looked at, so that a fault in each is found in one run.
+            so_far = match &link.kind {
+                ExprKind::Binary { op, right, op_span, .. } => {
+                    let right = self.eval(right, scope);
+                    so_far.zip(right).and_then(|(a, b)| self.binary(*op, a, b, link.span, *op_span))
+                }
+                ExprKind::Pipe { value, stage } => {
+                    let function = self.eval_stage(stage, scope);
+                    so_far.zip(function).and_then(|(input, function)| {
+                        let given = Given { name: None, value: input, span: value.span };
+                        self.apply(function, vec![given], stage.span)
+                    })
+                }
+                _ => None,
+            };
+        }
+        so_far
+    }
+
     fn eval_all(&mut self, items: &[Expr], scope: &mut Scope) -> Res<Vec<Value>> {
         let values: Vec<_> = items.iter().map(|e| self.eval(e, scope)).collect();
         values.into_iter().collect()
@@ -80,12 +124,12 @@ impl Checker<'_> {
                 match function {
                     Value::Stage(stage) => {
                         let mut given = stage.given.clone();
-                        given.extend(self.eval_args(&Value::Stage(stage.clone()), args, scope)?);
+                        given.extend(self.eval_args(&Value::Stage(stage.clone()), args, scope));
                         Some(Value::Stage(Rc::new(Stage { callable: stage.callable.clone(), given, span: expr.span })))
                     }
                     // `x |> block(mask: m)`: further arguments of a layer.
                     Value::Layer(_) => {
-                        let given = self.eval_args(&function, args, scope)?;
+                        let given = self.eval_args(&function, args, scope);
                         let Value::Layer(id) = function else { return None };
                         Some(Value::Partial(id, Rc::new(given)))
                     }
@@ -145,7 +189,7 @@ impl Checker<'_> {
         name_span: Span,
         scope: &mut Scope,
     ) -> Res<Value> {
-        let given = self.eval_args(&function, args, scope)?;
+        let given = self.eval_args(&function, args, scope);
         match function {
             Value::Stage(stage) => {
                 let mut all = given;
@@ -163,6 +207,7 @@ impl Checker<'_> {
                 all.extend(given);
                 Some(Value::Optimizer(Rc::new(OptimizerValue { decl: o.decl.clone(), given: all, span })))
             }
+            Value::Data(_) if given.iter().any(|g| g.value.is_silent()) => Some(Value::Poison),
             Value::Data(d) => {
                 let mut data = DataValue::clone(&d);
                 data.args.extend(given);
@@ -180,15 +225,15 @@ impl Checker<'_> {
             v if v.is_silent() => Some(Value::Poison),
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, name_span, format!("{} cannot be called", v.kind()))
-                    .label("not a function or a layer"),
+                    .label("not a function or a layer")
+                    .help("call a function, or apply a layer that has been made"),
             ),
         }
     }
 
     /// Evaluates arguments; those for parameters of kind `fn`, `rate` or `layer` as stages.
-    pub fn eval_args(&mut self, function: &Value, args: &[ast::Arg], scope: &mut Scope) -> Res<Vec<Given>> {
+    pub fn eval_args(&mut self, function: &Value, args: &[ast::Arg], scope: &mut Scope) -> Vec<Given> {
         let mut given = Vec::new();
-        let mut whole = true;
         for (position, arg) in args.iter().enumerate() {
             let name = arg.name.as_ref().map(|n| n.name.as_str());
             let value = if self.takes_function(function, position, name) {
@@ -198,20 +243,11 @@ impl Checker<'_> {
             } else {
                 self.eval(&arg.value, scope)
             };
-            match value {
-                Some(value) => given.push(Given { name: name.map(str::to_string), value, span: arg.value.span }),
-                None => {
-                    whole = false;
-                    given.push(Given { name: name.map(str::to_string), value: Value::Poison, span: arg.value.span });
-                }
-            }
+            // What has a fault goes on as such: names and counts are worth checking all the same.
+            let value = value.unwrap_or(Value::Poison);
+            given.push(Given { name: name.map(str::to_string), value, span: arg.value.span });
         }
-        // Wrong names and counts are worth saying even where a value is broken.
-        if !whole {
-            self.check_names(function, &given);
-            return None;
-        }
-        Some(given)
+        given
     }
 
     /// The name's value: locals, members and dims, the file's items, the prelude.
@@ -244,20 +280,41 @@ impl Checker<'_> {
         if let Some(id) = scope.instance {
             near.extend(self.names_of(id));
         }
+        self.unknown_name(name, span, &near, scope)
+    }
+
+    /// Reports an unknown name, and goes on with what was probably meant.
+    fn unknown_name(&mut self, name: &str, span: Span, near: &[String], scope: &mut Scope) -> Res<Value> {
         let mut fault = Diagnostic::error(codes::UNKNOWN_NAME, span, format!("`{name}` is not known here"))
             .label("not a name in scope");
-        match self.suggestion(name, &near) {
-            Some(meant) => {
-                fault = fault.help(format!("did you mean `{meant}`?"));
-                if meant.chars().all(|c| c.is_alphanumeric() || c == '_') {
-                    fault = fault.fix(format!("write `{meant}`"), vec![(span, meant)], false);
-                }
+        let meant = self.suggestion(name, near);
+        let is_name = meant.as_ref().is_some_and(|m| m.chars().all(|c| c.is_alphanumeric() || c == '_'));
+        fault = match &meant {
+            Some(meant) if is_name => fault.help(format!("did you mean `{meant}`?")).fix(
+                format!("write `{meant}`"),
+                vec![(span, meant.clone())],
+                super::foreign::other_name(name).is_some() || name.eq_ignore_ascii_case(meant),
+            ),
+            Some(meant) => fault.help(format!("use {meant}")),
+            None => fault.help("declare it, or check how it is written"),
+        };
+        self.report(fault);
+        self.sheet.hurt = true;
+        let mut value = Value::Poison;
+        if let Some(meant) = meant.filter(|_| is_name) {
+            if super::foreign::surely(name, &meant) && !self.active.contains(&meant) {
+                let said = self.found.len();
+                value = self.name_value(&meant, span, scope).unwrap_or(Value::Poison);
+                self.found.truncate(said);
             }
-            None => fault = fault.help("`nnc doc` lists what there is"),
+            self.meant.insert(meant);
         }
         // One message a name: its later uses are silent.
-        scope.bind(name, Value::Poison, span);
-        self.fail(fault)
+        scope.bind(name, value.clone(), span);
+        if let Some(local) = scope.local(name) {
+            local.used = true;
+        }
+        Some(value)
     }
 
     /// A parameter's present value, or the value itself.
@@ -338,12 +395,11 @@ impl Checker<'_> {
                 self.active.pop();
                 match value? {
                     Value::Data(source) => {
-                        if let Some(body) = &decl.body
-                            && !body.stmts.is_empty()
-                        {
-                            return self.not_supported(body.span, "a pipeline of transformations");
+                        let mut data = DataValue::clone(&source);
+                        if decl.body.as_ref().is_some_and(|b| !b.stmts.is_empty()) {
+                            data.bodies.push(decl.clone());
                         }
-                        Some(Value::Data(source))
+                        Some(Value::Data(Rc::new(data)))
                     }
                     v if v.is_silent() => Some(Value::Poison),
                     v => self.fail(
@@ -417,7 +473,8 @@ impl Checker<'_> {
             }
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, condition.span, format!("{} is not a condition", v.kind()))
-                    .label("a bool is needed here"),
+                    .label("a bool is needed here")
+                    .help("compare it: `n > 0`, `x != none`"),
             ),
         }
     }
@@ -475,7 +532,7 @@ impl Checker<'_> {
                 )
             }
             StmtKind::Yield(values) => self.yield_values(values, stmt.span, scope),
-            StmtKind::Save { .. } => self.not_supported(stmt.span, "`save`"),
+            StmtKind::Save { value, to } => self.save(value, to, stmt.span, scope),
             StmtKind::Error => None,
         }
     }
@@ -488,18 +545,20 @@ impl Checker<'_> {
                 if let Some(var) = state {
                     return self.assign(var, value, value_span);
                 }
-                if scope.instance.is_some_and(|id| self.names_of(id).contains(&name.name))
-                    && scope.local(&name.name).is_none()
-                {
-                    return self.fail(
-                        Diagnostic::error(
-                            codes::DUPLICATE_NAME,
-                            name.span,
-                            format!("`{}` is a name of the layer already", name.name),
-                        )
-                        .label("a local may not hide a member, dim or hyper-parameter")
-                        .help("take another name"),
-                    );
+                let of_layer = scope.instance.is_some_and(|id| self.names_of(id).contains(&name.name));
+                let dim = scope.dims.get(&name.name).map(|b| self.reasons[b.why.0 as usize].span);
+                if (of_layer || dim.is_some()) && scope.local(&name.name).is_none() {
+                    let what = if of_layer { "a name of the layer" } else { "a size" };
+                    let mut fault = Diagnostic::error(
+                        codes::DUPLICATE_NAME,
+                        name.span,
+                        format!("`{}` is {what} already", name.name),
+                    )
+                    .label("a local may not hide a member, dim or hyper-parameter");
+                    if let Some(dim) = dim.filter(|_| !of_layer) {
+                        fault = fault.also(dim, "named here");
+                    }
+                    return self.fail(fault.help("take another name"));
                 }
                 let checked = !self.is_builtin(name.span);
                 let used = scope.local(&name.name).is_some();
@@ -510,7 +569,10 @@ impl Checker<'_> {
                 Some(())
             }
             Pattern::Tuple(parts, span) => {
-                let items = match value {
+                let items = match self.unpacked(value, parts.len(), value_span) {
+                    Value::Record(items) if items.len() == parts.len() => {
+                        items.iter().map(|(_, v)| v.clone()).collect()
+                    }
                     Value::Tuple(items) | Value::List(items) if items.len() == parts.len() => items,
                     v if v.is_silent() => vec![v; parts.len()],
                     v => {
@@ -524,7 +586,8 @@ impl Checker<'_> {
                                 format!("{} names for {}", parts.len(), v.kind()),
                             )
                             .label("the numbers differ")
-                            .also(value_span, v.kind()),
+                            .also(value_span, v.kind())
+                            .help("write one name for each part"),
                         );
                     }
                 };
@@ -547,7 +610,8 @@ impl Checker<'_> {
             v if v.is_silent() || matches!(v, Value::UnknownNumber) => None,
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, span, format!("{} is not a whole number", v.kind()))
-                    .label("an int known while compiling is needed here"),
+                    .label("an int known while compiling is needed here")
+                    .help("write a whole number, a size or a hyper-parameter"),
             ),
         }
     }

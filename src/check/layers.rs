@@ -15,6 +15,9 @@ use std::rc::Rc;
 impl Checker<'_> {
     /// Makes an instance of a layer at a path: its hyper-parameters are fixed now, its sizes at its first use.
     pub fn make_instance(&mut self, recipe: &Recipe, path: &str, span: Span) -> Res<InstanceId> {
+        if self.instances.len() >= super::context::MOST_INSTANCES {
+            return self.too_large(span);
+        }
         let decl = &recipe.decl;
         let mut scope = Scope::new(decl.name.span.file);
         self.calls.push(Call { span, text: decl.name.name.clone() });
@@ -74,6 +77,7 @@ impl Checker<'_> {
         let name = &recipe.decl.name.name;
         if keeps || layers {
             let lower = name.to_lowercase();
+            self.meant.insert(lower.clone());
             let text = self.sources.text(recipe.span).to_string();
             let text = if text.contains('(') { text } else { format!("{text}()") };
             return self.fail(
@@ -203,6 +207,7 @@ impl Checker<'_> {
         let name = &member.name.name;
         let path = join(&self.instances[id.0 as usize].path, name);
         let mut scope = self.instance_scope(id, Some(name));
+        let place = self.declared_at(id, member.span);
         match &member.kind {
             MemberKind::Bind(expr) => {
                 let value = self.eval(expr, &mut scope)?;
@@ -216,10 +221,10 @@ impl Checker<'_> {
                             .help("for instance `= normal(std: 0.02)` or `= 0`"),
                     );
                 };
-                self.make_var(VarKind::Param, ty, Some(init), &path, member.span, &mut scope)
+                self.make_var(VarKind::Param, ty, Some(init), &path, place, &mut scope)
             }
             MemberKind::State { ty: Some(ty), init } => {
-                self.make_var(VarKind::State, ty, init.as_ref(), &path, member.span, &mut scope)
+                self.make_var(VarKind::State, ty, init.as_ref(), &path, place, &mut scope)
             }
             MemberKind::State { ty: None, .. } => self.fail(
                 Diagnostic::error(codes::MISSING_PART, member.span, format!("`{name}` needs a type"))
@@ -290,6 +295,12 @@ impl Checker<'_> {
         };
         let node = match value {
             Value::Tensor(node) => {
+                let mut node = node;
+                // Initialisers give f32, whatever float is declared.
+                if self.ty(node).dtype.is_float() && dtype.is_float() && self.ty(node).dtype != dtype {
+                    let ty = Ty { dtype, tag: None, weak: false, ..self.ty(node).clone() };
+                    node = self.node(crate::ops::Op::Cast, vec![node], ty, at);
+                }
                 let is = self.ty(node).plain();
                 if is.dtype == dtype && is.shape == ty.plain().shape {
                     node
@@ -322,7 +333,6 @@ impl Checker<'_> {
         span: Span,
     ) -> VarId {
         let id = VarId(self.vars.len() as u32);
-        let span = self.declared_at(path, span);
         let shape = axes.iter().map(|a| a.size.clone()).collect();
         self.vars.push(Var {
             path: path.to_string(),
@@ -332,20 +342,25 @@ impl Checker<'_> {
             span,
             task: self.task,
         });
+        self.var_axes.push(axes.to_vec());
         self.init.current.insert(id, init);
         id
     }
 
-    /// The user's place for a variable: its declaration, or where the innermost layer around it was written.
-    fn declared_at(&self, path: &str, span: Span) -> Span {
+    /// The user's place for a member: its declaration, or where the innermost layer around it was written.
+    fn declared_at(&self, id: InstanceId, span: Span) -> Span {
         if !self.is_builtin(span) {
             return span;
+        }
+        let instance = &self.instances[id.0 as usize];
+        if !self.is_builtin(instance.span) {
+            return instance.span;
         }
         let around = self
             .instances
             .iter()
             .filter(|i| !self.is_builtin(i.span) && !i.path.is_empty())
-            .filter(|i| path.strip_prefix(i.path.as_str()).is_some_and(|rest| rest.starts_with('.')))
+            .filter(|i| instance.path.strip_prefix(i.path.as_str()).is_some_and(|rest| rest.starts_with('.')))
             .max_by_key(|i| i.path.len());
         around.map_or_else(|| self.blame(span), |i| i.span)
     }
@@ -366,7 +381,7 @@ impl Checker<'_> {
     /// Assigns to a state.
     pub fn assign(&mut self, var: VarId, value: Value, span: Span) -> Res<()> {
         let wanted = self.vars[var.0 as usize].ty.clone();
-        let axes = wanted.shape.iter().map(|d| self.written(self.vars[var.0 as usize].span, d.clone())).collect();
+        let axes = self.var_axes[var.0 as usize].clone();
         let ty = Ty { dtype: wanted.dtype, axes, tag: None, weak: false };
         let node = match self.present(value, span) {
             Value::Tensor(node) => node,
@@ -383,7 +398,8 @@ impl Checker<'_> {
             return self.fail(
                 Diagnostic::error(codes::SHAPE_MISMATCH, span, format!("the state `{path}` is {ty}, not {is}"))
                     .label("assigned here")
-                    .also(self.vars[var.0 as usize].span, "declared here"),
+                    .also(self.vars[var.0 as usize].span, "declared here")
+                    .help("reduce or reshape the value, or declare the state with its type"),
             );
         };
         if !self.frozen.contains(&var) {
@@ -406,12 +422,13 @@ impl Checker<'_> {
                 } else {
                     name.to_string()
                 };
-                if self.calls.len() > 200 {
-                    return self.recursion(&decl.name.name, span);
+                if self.calls.len() > super::calls::DEPTH {
+                    let made = self.instances[id.0 as usize].span;
+                    return self.recursion(&decl.name.name, made);
                 }
                 let before = self.enter_path(&path);
                 self.calls.push(Call { span, text: format!("`{text}`") });
-                let value = self.apply_layer(id, &decl, given, span);
+                let value = self.apply_layer(id, &decl, &text, given, span);
                 self.calls.pop();
                 self.scope_path = before;
                 value
@@ -423,19 +440,41 @@ impl Checker<'_> {
         }
     }
 
-    fn apply_layer(&mut self, id: InstanceId, decl: &Rc<LayerDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
+    /// `shown` is what messages call the instance.
+    fn apply_layer(
+        &mut self,
+        id: InstanceId,
+        decl: &Rc<LayerDecl>,
+        shown: &str,
+        given: Vec<Given>,
+        span: Span,
+    ) -> Res<Value> {
         let Some(forward) = &decl.forward else {
             return if self.broken.contains(&decl.name.name) { None } else { self.no_forward(decl) };
         };
         let mut scope = self.instance_scope(id, None);
         scope.file = decl.name.span.file;
-        let own: Vec<String> = scope.dims.keys().cloned().collect();
+        let mut own: Vec<String> = scope.dims.keys().cloned().collect();
         let name = decl.name.name.clone();
-        self.bind_params(&name, &forward.params, given, span, &mut scope)?;
-        if super::calls::has_poison(&forward.params, &scope) {
+        if self.doubtful.contains(&name) {
+            self.sheet.hurt = true;
             return Some(Value::Poison);
         }
-        self.bind_wheres(&forward.wheres, &mut scope)?;
+        let errors = self.errors();
+        let mut bound = self.bind_params(shown, &forward.params, given.clone(), span, &mut scope);
+        if bound.is_none() && self.infer_anew(id, decl) {
+            // A width that was written and is wrong was reported: from here on the one that arrives holds.
+            scope = self.instance_scope(id, None);
+            own = scope.dims.keys().cloned().collect();
+            let said = self.found.len();
+            bound = self.bind_params(shown, &forward.params, given, span, &mut scope);
+            self.found.truncate(said);
+            self.sheet.hurt = true;
+        }
+        let poison = super::calls::has_poison(&forward.params, &scope);
+        if bound.is_none() || poison || self.bind_wheres(&forward.wheres, &mut scope).is_none() {
+            return Some(self.declared_result(forward.result.as_ref(), &mut scope, span));
+        }
         // Sizes that members mention belong to the instance from now on.
         for pinned in pinned_dims(decl) {
             if !own.contains(&pinned)
@@ -454,7 +493,7 @@ impl Checker<'_> {
             }
         }
         if broken {
-            return Some(Value::Poison);
+            return Some(self.declared_result(forward.result.as_ref(), &mut scope, span));
         }
         let row = self.rows.len();
         let path = self.instances[id.0 as usize].path.clone();
@@ -471,12 +510,39 @@ impl Checker<'_> {
             vars,
             span: self.blame(self.instances[id.0 as usize].span),
         });
-        let value = self.eval_block(&forward.body, &mut scope, false)?;
         let end = forward.body.stmts.last().map_or(forward.body.span, |s| s.span);
-        let value = self.match_result(value, forward.result.as_ref(), end, &name, &mut scope)?;
-        self.warn_unused(&scope);
+        let value = self
+            .eval_block(&forward.body, &mut scope, false)
+            .and_then(|v| self.match_result(v, forward.result.as_ref(), end, &name, &mut scope));
+        if self.errors() == errors {
+            self.warn_unused(&scope);
+        }
+        let Some(value) = value else {
+            return Some(self.declared_result(forward.result.as_ref(), &mut scope, span));
+        };
         self.rows[row].output = self.plain_types(&value);
         Some(value)
+    }
+
+    /// Forgets the sizes that could have been inferred (`in`), if the instance has not been used; false if there is none.
+    fn infer_anew(&mut self, id: InstanceId, decl: &LayerDecl) -> bool {
+        let instance = &mut self.instances[id.0 as usize];
+        if instance.applied {
+            return false;
+        }
+        let mut any = false;
+        for hyper in &mut instance.hypers {
+            let inferable = decl.params.iter().any(|p| {
+                p.name.name == hyper.name
+                    && p.default.as_ref().is_some_and(|d| matches!(&d.kind, ExprKind::Name(n) if n == "none"))
+            });
+            if inferable && matches!(hyper.value, Value::Int(..)) {
+                hyper.value = Value::None;
+                instance.dims.remove(&hyper.name);
+                any = true;
+            }
+        }
+        any
     }
 
     fn no_forward<T>(&mut self, decl: &LayerDecl) -> Res<T> {
@@ -496,8 +562,12 @@ impl Checker<'_> {
 
     /// Warns of the user's locals that nothing used.
     pub fn warn_unused(&mut self, scope: &Scope) {
-        let unused: Vec<_> =
-            scope.locals.iter().filter(|l| l.checked && !l.used && !l.value.is_silent()).cloned().collect();
+        let unused: Vec<_> = scope
+            .locals
+            .iter()
+            .filter(|l| l.checked && !l.used && !l.value.is_silent() && !self.meant.contains(&l.name))
+            .cloned()
+            .collect();
         for local in unused {
             let later = scope.locals.iter().rev().find(|l| l.name == local.name).is_some_and(|l| l.used);
             if later || local.name.starts_with('_') {

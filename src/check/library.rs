@@ -8,13 +8,23 @@ use std::collections::BTreeMap;
 /// Every file of `models/std`, by name.
 pub const FILES: &[(&str, &str)] = &[
     ("activations", include_str!("../../models/std/activations.nn")),
+    ("attention", include_str!("../../models/std/attention.nn")),
+    ("convolution", include_str!("../../models/std/convolution.nn")),
+    ("elementwise", include_str!("../../models/std/elementwise.nn")),
+    ("images", include_str!("../../models/std/images.nn")),
     ("initializers", include_str!("../../models/std/initializers.nn")),
     ("layers", include_str!("../../models/std/layers.nn")),
     ("losses", include_str!("../../models/std/losses.nn")),
     ("math", include_str!("../../models/std/math.nn")),
     ("metrics", include_str!("../../models/std/metrics.nn")),
+    ("normalization", include_str!("../../models/std/normalization.nn")),
     ("optimizers", include_str!("../../models/std/optimizers.nn")),
+    ("pooling", include_str!("../../models/std/pooling.nn")),
+    ("random", include_str!("../../models/std/random.nn")),
+    ("regression", include_str!("../../models/std/regression.nn")),
     ("schedules", include_str!("../../models/std/schedules.nn")),
+    ("shapes", include_str!("../../models/std/shapes.nn")),
+    ("transformer", include_str!("../../models/std/transformer.nn")),
 ];
 
 /// Where each item of the library stands: an item begins at column 0 with its word and ends before the next one's

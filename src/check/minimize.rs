@@ -5,11 +5,13 @@ use super::program::{Report, ReportKind, VarKind};
 use super::tensors::Kind;
 use super::values::{Given, OptimizerValue, Ty, Value};
 use crate::diag::{Diagnostic, codes};
+use crate::dims::Dim;
 use crate::graph::{Graph, NodeId, Output, OutputKind};
 use crate::ops::{self, Binary, DType, GradientRule, Op, Reduce, Unary, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{Expr, ExprKind, MemberKind, Selection, SelectionPart};
+use crate::syntax::ast::{Expr, ExprKind, MemberKind, OptimizerDecl, Selection, SelectionPart};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 impl Sheet {
     /// The graph, with an output for each variable that was assigned.
@@ -90,6 +92,9 @@ impl Checker<'_> {
                 params.push((var, read));
             }
         }
+        if params.is_empty() && self.sheet.hurt {
+            return None;
+        }
         if params.is_empty() {
             return self.fail(
                 Diagnostic::error(codes::NO_GRADIENT, loss.span, "no parameter has a gradient of this loss")
@@ -98,6 +103,10 @@ impl Checker<'_> {
             );
         }
         let Some((optimizer, optimizer_span)) = optimizer else {
+            if self.step.as_ref().is_some_and(|s| s.optimizer_broken) {
+                self.sheet.hurt = true;
+                return None;
+            }
             return self.fail(
                 Diagnostic::error(codes::MISSING_PART, span, "nothing says how to minimise this")
                     .label("no optimizer")
@@ -161,6 +170,40 @@ impl Checker<'_> {
         Some(out)
     }
 
+    /// Checks what an optimizer is given, also where no loss gets as far as using it.
+    pub fn optimizer_arguments(&mut self, optimizer: &OptimizerValue, span: Span) {
+        let decl = &optimizer.decl;
+        self.calls.push(super::context::Call { span, text: format!("`{}`", decl.name.name) });
+        let mut hypers = Scope::new(decl.name.span.file);
+        self.bind_params(&decl.name.name, &decl.params, optimizer.given.clone(), span, &mut hypers);
+        self.ask_schedules(&mut hypers, span);
+        self.calls.pop();
+    }
+
+    /// A schedule is asked once a step.
+    fn ask_schedules(&mut self, hypers: &mut Scope, span: Span) {
+        for local in &mut hypers.locals {
+            if let Value::Stage(stage) = local.value.clone() {
+                let clock = Given { name: None, value: Value::Clock, span };
+                local.value = self.apply(Value::Stage(stage), vec![clock], span).unwrap_or(Value::Poison);
+            }
+        }
+    }
+
+    /// An optimizer checked on its own, with a parameter that stands for any.
+    pub fn optimizer_declaration(&mut self, decl: &Rc<OptimizerDecl>, given: Vec<Given>) {
+        let span = decl.name.span;
+        let size = Dim::from(self.fresh("..p"));
+        let axes = vec![self.written(span, size)];
+        let ty = Ty { dtype: DType::F32, axes, tag: None, weak: false };
+        let first = self.init.graph.nodes.len() as u32;
+        let var = self.add_var(VarKind::Param, "p", DType::F32, &ty.axes, NodeId(first), span);
+        let read = self.read(var, span);
+        let gradient = self.node(Op::Field(0), Vec::new(), ty, span);
+        let optimizer = OptimizerValue { decl: decl.clone(), given, span };
+        self.update(&optimizer, span, &[(var, read)], &[gradient]);
+    }
+
     /// Writes the optimizer's rule for each parameter.
     fn update(
         &mut self,
@@ -171,6 +214,9 @@ impl Checker<'_> {
     ) -> Res<()> {
         let decl = &optimizer.decl;
         let name = decl.name.name.clone();
+        if self.broken.contains(&name) {
+            return None;
+        }
         let Some(rule) = &decl.update else {
             return self.fail(
                 Diagnostic::error(codes::MISSING_PART, decl.name.span, format!("`{name}` has no `update`"))
@@ -186,13 +232,7 @@ impl Checker<'_> {
         let mut hypers = Scope::new(decl.name.span.file);
         self.calls.push(super::context::Call { span, text: format!("`{name}`") });
         let bound = self.bind_params(&name, &decl.params, optimizer.given.clone(), span, &mut hypers);
-        // A schedule is asked once a step.
-        for local in &mut hypers.locals {
-            if let Value::Stage(stage) = local.value.clone() {
-                let clock = Given { name: None, value: Value::Clock, span };
-                local.value = self.apply(Value::Stage(stage), vec![clock], span).unwrap_or(Value::Poison);
-            }
-        }
+        self.ask_schedules(&mut hypers, span);
         let mut result = bound;
         for (&(var, read), &gradient) in params.iter().zip(gradients) {
             if result.is_none() {
@@ -206,7 +246,9 @@ impl Checker<'_> {
                 let value = match &member.kind {
                     MemberKind::State { init, .. } => {
                         let path = format!("{path}.{}.{}", name, member.name.name);
-                        self.optimizer_state(&path, init.as_ref(), &ty, member.span, &mut scope)
+                        let declared = self.vars[var.0 as usize].span;
+                        let place = if self.is_builtin(member.span) { declared } else { member.span };
+                        self.optimizer_state(&path, init.as_ref(), &ty, place, &mut scope)
                     }
                     MemberKind::Bind(expr) => {
                         let value = self.eval(expr, &mut scope).unwrap_or(Value::Poison);
@@ -242,8 +284,8 @@ impl Checker<'_> {
         span: Span,
         scope: &mut Scope,
     ) -> Res<VarId> {
-        if let Some(i) = self.vars.iter().position(|v| v.path == path) {
-            return Some(VarId(i as u32));
+        if let Some(&var) = self.optimizer_states.get(path) {
+            return Some(var);
         }
         std::mem::swap(&mut self.sheet, &mut self.init);
         let before = self.enter_path(path);
@@ -255,7 +297,9 @@ impl Checker<'_> {
         });
         self.scope_path = before;
         std::mem::swap(&mut self.sheet, &mut self.init);
-        Some(self.add_var(VarKind::OptimizerState, path, ty.dtype, &ty.axes, node?, span))
+        let var = self.add_var(VarKind::OptimizerState, path, ty.dtype, &ty.axes, node?, span);
+        self.optimizer_states.insert(path.to_string(), var);
+        Some(var)
     }
 
     pub fn report_metric(&mut self, name: Option<String>, value: &Expr, scope: &mut Scope) -> Res<()> {
@@ -325,20 +369,40 @@ impl Checker<'_> {
         seen
     }
 
-    /// Parameters of a task that no `minimize` moves.
-    pub fn unmoved_parameters(&mut self, task: usize, moved: &BTreeSet<VarId>) {
-        for i in 0..self.vars.len() {
-            let var = VarId(i as u32);
-            let is = &self.vars[i];
-            if is.task == task && is.kind == VarKind::Param && !moved.contains(&var) && !self.frozen_by_user(var) {
-                let (path, span) = (is.path.clone(), is.span);
-                self.no_gradient(&path, span, None);
+    /// Parameters of a task that no `minimize` moves; a net that none of them moves is one fault.
+    pub fn unmoved_parameters(&mut self, task: usize, moved: &BTreeSet<VarId>, scope: &Scope) {
+        let root = |path: &str| path.split('.').next().unwrap_or(path).to_string();
+        let mut lost: Vec<(String, String, Span)> = Vec::new();
+        let mut trained: BTreeSet<String> = BTreeSet::new();
+        for (i, var) in self.vars.iter().enumerate() {
+            if var.task != task || var.kind != VarKind::Param {
+                continue;
+            }
+            match moved.contains(&VarId(i as u32)) {
+                true => drop(trained.insert(root(&var.path))),
+                false => lost.push((root(&var.path), var.path.clone(), var.span)),
             }
         }
-    }
-
-    fn frozen_by_user(&self, _var: VarId) -> bool {
-        false
+        let mut said = BTreeSet::new();
+        for (net, path, span) in lost {
+            let bound = scope.locals.iter().find(|l| l.name == net).map(|l| &l.value);
+            let made = match bound {
+                Some(Value::Layer(id)) => Some(self.instances[id.0 as usize].span),
+                _ => None,
+            };
+            match made {
+                Some(made) if !trained.contains(&net) => {
+                    if said.insert(net.clone()) {
+                        self.report(
+                            Diagnostic::error(codes::NO_GRADIENT, made, format!("no loss depends on `{net}`"))
+                                .label("training would leave it as it starts")
+                                .help("minimise something that it computes, or remove it"),
+                        );
+                    }
+                }
+                _ => self.no_gradient(&path, span, None),
+            }
+        }
     }
 
     pub fn no_gradient(&mut self, path: &str, span: Span, blocked: Option<(Span, String)>) {

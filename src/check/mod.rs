@@ -8,6 +8,7 @@
 
 mod calls;
 mod chain;
+mod consequences;
 mod context;
 mod declarations;
 mod explain;
@@ -16,30 +17,52 @@ mod foreign;
 mod layers;
 mod library;
 mod minimize;
+mod moves;
+mod patterns;
+mod pipeline;
+mod precision;
 mod prims;
 mod program;
+mod save;
 mod scan;
 mod shapes;
 mod special;
+mod special_docs;
 mod tasks;
 mod tensors;
 mod values;
+mod vmap;
 
 pub use context::{DataFacts, Facts, FieldFacts};
 pub use library::{FILES as LIBRARY_FILES, Library};
+pub use pipeline::as_tokenizer;
+pub use precision::PRECISIONS;
 pub use program::*;
+pub use special_docs::{SPECIALS, Special};
 pub use tasks::SETTINGS;
-pub use values::{DataValue, Given, Value};
+pub use values::{Callable, DataValue, Given, TextValue, TokenizerValue, Value};
 
 use crate::diag::{self, Diagnostic, codes, suggest};
 use crate::source::{Sources, Span};
-use crate::syntax::ast::{File, Item, ItemKind, TaskKind, TaskStmtKind};
+use crate::syntax::ast::{Expr, ExprKind, File, Item, ItemKind, TaskKind, TaskStmtKind};
+use crate::syntax::walk::{each_expr, each_expr_of};
 use context::{Checker, Def, Sheet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Checks a file. The program holds every task that has no fault of its own.
 pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Program, Vec<Diagnostic>) {
+    check_parsed(sources, file, &[], data)
+}
+
+/// Checks a file of which parsing said `syntax`: what may only follow from that is not said.
+pub fn check_parsed(
+    sources: &mut Sources,
+    file: File,
+    syntax: &[Diagnostic],
+    data: &dyn DataFacts,
+) -> (Program, Vec<Diagnostic>) {
+    let places = consequences::places(&file);
     let mut checker = Checker {
         sources,
         library: Library::default(),
@@ -51,13 +74,20 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         init: Sheet::default(),
         instances: Vec::new(),
         vars: Vec::new(),
+        var_axes: Vec::new(),
+        optimizer_states: BTreeMap::new(),
         rows: Vec::new(),
         training: None,
         generic: false,
         calls: Vec::new(),
+        depth: 0,
+        steps: 0,
         scans: Vec::new(),
         active: Vec::new(),
         broken: BTreeSet::new(),
+        doubtful: BTreeSet::new(),
+        blamed: BTreeSet::new(),
+        subject: None,
         task: 0,
         symbols: 0,
         scope_path: 0,
@@ -65,11 +95,16 @@ pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Progra
         data,
         draws: BTreeMap::new(),
         frozen: BTreeSet::new(),
+        feed: pipeline::FeedFields::default(),
+        apart: Vec::new(),
         step: None,
+        meant: BTreeSet::new(),
+        read_elsewhere: BTreeSet::new(),
         task_scopes: BTreeMap::new(),
     };
     let program = checker.run(file);
     let mut found = checker.found;
+    consequences::drop(&mut found, syntax, &places, sources);
     diag::tidy(&mut found);
     (program, found)
 }
@@ -78,6 +113,7 @@ impl Checker<'_> {
     fn run(&mut self, file: File) -> Program {
         let mut order = Vec::new();
         let mut tasks = Vec::new();
+        self.read_elsewhere = fields_in(&file);
         for item in file.items {
             self.declare(item, &mut order, &mut tasks);
         }
@@ -261,4 +297,24 @@ pub fn override_values(
         }
     }
     faults
+}
+
+/// Every name that stands behind a dot in a task.
+fn fields_in(file: &File) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut see = |e: &Expr| {
+        if let ExprKind::Field { name, .. } = &e.kind {
+            names.insert(name.name.clone());
+        }
+    };
+    for item in &file.items {
+        let ItemKind::Task(decl) = &item.kind else { continue };
+        for stmt in &decl.body {
+            if let TaskStmtKind::Bind { value, .. } = &stmt.kind {
+                each_expr(value, &mut see);
+            }
+        }
+        decl.step.iter().for_each(|s| each_expr_of(&s.body, &mut see));
+    }
+    names
 }

@@ -27,13 +27,14 @@ impl Checker<'_> {
         }
         let names: Vec<&str> = surface.params.iter().map(|p| p.name).collect();
         let required: Vec<bool> = surface.params.iter().map(|p| p.default == ArgDefault::Required).collect();
-        let placed = self.place(surface.name, &names, &required, &names.join(", "), given, span)?;
+        let placed = self.place(surface.name, &names, &required, &names.join(", "), given, span);
         if placed.iter().flatten().any(|g| g.value.is_silent()) {
             return Some(Value::Poison);
         }
         let mut args = Vec::new();
         let mut nodes: Vec<NodeId> = Vec::new();
         let mut operands = Vec::new();
+        let mut node_names: Vec<&str> = Vec::new();
         for (spec, given) in surface.params.iter().zip(placed) {
             let Some(given) = given else {
                 args.push(match spec.default {
@@ -46,14 +47,19 @@ impl Checker<'_> {
             };
             let text = format!("argument `{}` of `{}`", spec.name, surface.name);
             let value = self.present(given.value.clone(), given.span);
-            if spec.kind == ArgKind::Tensor {
-                operands.push(value.clone());
+            match spec.kind {
+                ArgKind::Tensor => {
+                    operands.push(value.clone());
+                    node_names.push(spec.name);
+                }
+                ArgKind::Tensors => node_names.clear(),
+                _ => {}
             }
             args.push(self.arg_value(value, spec.kind, &mut nodes, given.span, &text)?);
         }
         let op = match (surface.build)(&args) {
             Ok(op) => op,
-            Err(fault) => return self.shape_fault(fault, surface.name, &names, &nodes, span),
+            Err(fault) => return self.shape_fault(fault, surface.name, &node_names, &nodes, span),
         };
         match op {
             Op::Binary(b) => return self.elementwise(Kind::Binary(b), operands, span, surface.name),
@@ -68,7 +74,7 @@ impl Checker<'_> {
             }
             _ => {}
         }
-        self.add_op(op, nodes, span, surface.name, &names)
+        self.add_op(op, nodes, span, surface.name, &node_names)
     }
 
     /// `max(a, b)` or `min(a, b)`.
@@ -218,7 +224,13 @@ impl Checker<'_> {
         inputs: &[NodeId],
         span: Span,
     ) -> Res<T> {
-        let operand = |i: usize| params.get(i).map_or(format!("operand {}", i + 1), |p| format!("`{p}`"));
+        // What the user called, not what the library makes of it.
+        let maker = self.maker(span);
+        let name = if self.is_builtin(span) { maker.trim_matches('`') } else { name };
+        let operand = |i: usize| match params.get(i) {
+            Some(p) if !p.is_empty() => format!("`{p}`"),
+            _ => format!("operand {}", i + 1),
+        };
         let shape = |c: &Self, i: usize| inputs.get(i).map_or(String::new(), |n| c.ty(*n).to_string());
         let all = inputs.iter().enumerate().map(|(i, _)| shape(self, i)).collect::<Vec<_>>().join(", ");
         let at = self.blame(span);
@@ -253,7 +265,8 @@ impl Checker<'_> {
                 codes::RANK_MISMATCH,
                 span,
                 format!(
-                    "`{name}` takes {expected} axes, {} has {}",
+                    "`{name}` takes {}, {} has {}",
+                    if expected.contains("ax") { expected } else { format!("{expected} axes") },
                     operand(i),
                     inputs.get(i).map_or(0, |n| self.ty(*n).rank())
                 ),
@@ -271,9 +284,14 @@ impl Checker<'_> {
             )
             .label(format!("{} is {}", operand(i), shape(self, i)))
             .help("convert it first: `f32(…)` or `i32(…)`"),
-            ShapeFault::Attribute(why) => {
-                Diagnostic::error(codes::BAD_AXIS, span, format!("`{name}`: {why}")).label(all)
+            ShapeFault::Attribute(why) if why.contains("axis") || why.contains("axes") => {
+                Diagnostic::error(codes::BAD_AXIS, span, format!("`{name}`: {why}"))
+                    .label(format!("the operand is {all}"))
+                    .help("axes count from 0; -1 is the last")
             }
+            ShapeFault::Attribute(why) => Diagnostic::error(codes::BAD_SIZE, span, format!("`{name}`: {why}"))
+                .label(if all.is_empty() { "not possible".to_string() } else { format!("the operand is {all}") })
+                .help("change the argument so that it fits the operand"),
             ShapeFault::Extent { operand: i, axis, why } => {
                 let mut d = Diagnostic::error(codes::BAD_SIZE, span, format!("`{name}`: {why}")).label(format!(
                     "{} is {}",

@@ -1,6 +1,6 @@
 //! What check makes: every entry point of a file as a symbolic graph, and the variables that they share.
 
-use super::values::DataValue;
+use super::values::{DataValue, TextValue, TokenizerValue};
 use crate::dims::{Dim, Sym};
 use crate::graph::{Graph, NodeId, TensorType};
 use crate::ops::{DType, VarId};
@@ -42,6 +42,8 @@ pub enum ReportKind {
     Metric,
     /// The value of a `predict` step.
     Prediction,
+    /// Written to the file that is its name.
+    Saved,
 }
 
 #[derive(Clone, Debug)]
@@ -59,13 +61,39 @@ pub struct StepGraph {
     pub reports: Vec<Report>,
 }
 
-/// A field that the step takes.
+/// A field that the step takes, or that the pipeline before it needs.
 #[derive(Clone, Debug)]
 pub struct FieldUse {
     pub name: String,
     /// One sample's.
     pub dtype: DType,
     pub shape: Vec<Dim>,
+    /// Number of classes, if it is a label and that is known.
+    pub classes: Option<usize>,
+    pub from: FieldFrom,
+}
+
+/// What a field is filled with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldFrom {
+    /// The source's field of the same name.
+    Source,
+    /// Numbers of a text's tokens, padded with 0: to `max`, or else to the longest of the batch.
+    Tokens { text: TextValue, tokenizer: TokenizerValue, max: Option<usize>, start: bool, end: bool },
+    /// How many elements of another field, by its place in the list, are not padding.
+    Length(usize),
+    /// Uniform numbers in 0..1, keyed by the seed, this site, the sample and the epoch.
+    Draw { site: u64 },
+}
+
+impl FieldUse {
+    /// The axis whose size differs from batch to batch: always the first.
+    pub fn varying(&self) -> Option<&Sym> {
+        match self.from {
+            FieldFrom::Tokens { max: None, .. } => self.shape.first()?.as_sym(),
+            _ => None,
+        }
+    }
 }
 
 /// The settings of a task, checked.
@@ -78,6 +106,8 @@ pub struct Settings {
     pub validate_every: Option<Every>,
     /// Bytes.
     pub budget: Option<(u64, Span)>,
+    /// What it computes in, if not as declared.
+    pub precision: Option<DType>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,6 +134,13 @@ pub struct Task {
     pub vars: Vec<VarId>,
     /// Layers that its step applied, in order of first use.
     pub layers: Vec<LayerRow>,
+}
+
+impl Task {
+    /// The sizes that differ from batch to batch, each with the field whose first axis it is.
+    pub fn varying(&self) -> impl Iterator<Item = (usize, &Sym)> {
+        self.fields.iter().enumerate().filter_map(|(i, f)| Some((i, f.varying()?)))
+    }
 }
 
 /// One line of `nnc summary`.

@@ -1,10 +1,11 @@
 //! Written types against tensors: dims are bound where they first appear and compared from then on.
 
-use super::context::{Bound, Checker, ReasonKind, Res, Scope};
+use super::context::{Bound, Checker, Def, InstanceKind, ReasonKind, Res, Scope};
 use super::values::{Axis, Tag, Ty, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::{Dim, Sym};
-use crate::ops::DType;
+use crate::graph::NodeId;
+use crate::ops::{DType, Op};
 use crate::source::Span;
 use crate::syntax::ast::{BinaryOp, DimExpr, Expr, ExprKind, Ident, TypeExpr, TypeKind, UnaryOp};
 
@@ -27,6 +28,10 @@ pub fn form(ty: &TypeExpr) -> Form<'_> {
     match &ty.kind {
         TypeKind::Named { base, dtype, dims } => {
             let tag = Tag::from_name(&base.name);
+            // `bool` is known while compiling, `bool[]` at run time.
+            if base.name == "bool" && dims.is_none() {
+                return Form::Kind(base);
+            }
             let word = match (tag, dtype) {
                 (Some(_), Some(d)) => DType::from_name(&d.name),
                 (Some(_), None) => Some(DType::F32),
@@ -109,7 +114,7 @@ impl Checker<'_> {
         if let Some((_, sym)) = open.iter().find(|(n, _)| n == name) {
             return Some(Dim::from(sym.clone()));
         }
-        if scope.locals.iter().any(|l| l.name == name) || self.defs.contains_key(name) || self.has_member(scope, name) {
+        if scope.locals.iter().any(|l| l.name == name) || self.is_const(name) || self.has_member(scope, name) {
             let mut inner = scope.clone();
             return match self.name_value(name, span, &mut inner)? {
                 Value::Int(d, _) => Some(d),
@@ -129,6 +134,10 @@ impl Checker<'_> {
         let sym = self.fresh(name);
         open.push((name.into(), sym.clone()));
         Some(Dim::from(sym))
+    }
+
+    fn is_const(&self, name: &str) -> bool {
+        matches!(self.defs.get(name), Some((Def::Const(_), _)))
     }
 
     fn inexact<T>(&mut self, span: Span, a: &Dim, b: &Dim) -> Res<T> {
@@ -151,15 +160,15 @@ impl Checker<'_> {
     pub fn match_tensor(&mut self, form: &TensorForm, ty: &Ty, scope: &mut Scope, place: Place) -> Res<()> {
         if ty.dtype != form.dtype && !(ty.weak && form.dtype.is_float()) {
             let help = format!("convert it: `{}(…)`", form.dtype);
-            return self.fail(
-                Diagnostic::error(
-                    codes::DTYPE_MISMATCH,
-                    place.span,
-                    format!("{} is {}, not {}", place.what, ty.dtype, form.dtype),
-                )
-                .label(format!("this is {ty}"))
-                .help(help),
-            );
+            let fault = Diagnostic::error(
+                codes::DTYPE_MISMATCH,
+                place.span,
+                format!("{} is {}, not {}", place.what, ty.dtype, form.dtype),
+            )
+            .label(format!("this is {ty}"))
+            .help(help);
+            let dtype = ty.dtype;
+            return self.blame_root(fault, format!("{dtype} is declared here"), |t| t.dtype == dtype);
         }
         if let (Some(wanted), Some(has)) = (form.tag, ty.tag)
             && wanted != has
@@ -177,9 +186,17 @@ impl Checker<'_> {
                     )
                     .help("pass the scores before the softmax or sigmoid");
             }
-            return self.fail(fault);
+            let made = format!("{} come from here", has.name());
+            return self.blame_root(fault, made, |t| t.tag == Some(has));
         }
         let rest = form.dims.iter().position(|d| matches!(d, DimExpr::Rest(..)));
+        if let Some(again) = form.dims.iter().filter(|d| matches!(d, DimExpr::Rest(..))).nth(1) {
+            return self.fail(
+                Diagnostic::error(codes::UNDECIDED_DIM, dim_span(again), "a type has one `..` at most")
+                    .label("which axes are these?")
+                    .help("list the axes of one of them"),
+            );
+        }
         let fixed = form.dims.len() - usize::from(rest.is_some());
         if ty.rank() < fixed || (rest.is_none() && ty.rank() != fixed) {
             return self.rank_mismatch(form, ty, place, rest.is_some());
@@ -188,19 +205,23 @@ impl Checker<'_> {
         let mut axis = 0;
         // Plain names and numbers first: `[H, 4 * H]` and `[4 * H, H]` both bind H.
         let mut later = Vec::new();
+        let mut whole = Some(());
         for dim in form.dims {
             match dim {
                 DimExpr::Rest(name, _) => {
                     let axes = ty.axes[axis..axis + spread].to_vec();
                     axis += spread;
-                    if let Some(name) = name {
-                        self.match_rest(&name.name, axes, scope, place)?;
+                    match name {
+                        Some(name) if whole.is_some() => whole = self.match_rest(&name.name, axes, scope, place),
+                        Some(_) => {}
+                        // The result's `..` stands for the same axes.
+                        None => drop(scope.rests.insert(String::new(), axes)),
                     }
                 }
                 DimExpr::Size(expr) => {
                     let simple = matches!(expr.kind, ExprKind::Name(_) | ExprKind::Int(..));
                     if simple {
-                        self.match_axis(expr, &ty.axes[axis], scope, place)?;
+                        self.match_next(expr, &ty.axes[axis], scope, place, &mut whole);
                     } else {
                         later.push((expr, axis));
                     }
@@ -209,9 +230,19 @@ impl Checker<'_> {
             }
         }
         for (expr, axis) in later {
-            self.match_axis(expr, &ty.axes[axis], scope, place)?;
+            self.match_next(expr, &ty.axes[axis], scope, place, &mut whole);
         }
-        Some(())
+        whole
+    }
+
+    /// Matches one more axis. After a fault the others are still bound, but nothing more is said.
+    fn match_next(&mut self, expr: &Expr, axis: &Axis, scope: &mut Scope, place: Place, whole: &mut Res<()>) {
+        let said = self.found.len();
+        let matched = self.match_axis(expr, axis, scope, place);
+        match whole {
+            Some(()) => *whole = matched,
+            None => self.found.truncate(said),
+        }
     }
 
     fn rank_mismatch<T>(&mut self, form: &TensorForm, ty: &Ty, place: Place, at_least: bool) -> Res<T> {
@@ -240,7 +271,52 @@ impl Checker<'_> {
         } else {
             "`reshape`, `squeeze` or a reduction removes axes"
         };
-        self.fail(fault.help(help))
+        let rank = ty.rank();
+        let declared =
+            if rank == 1 { "1 axis is declared here".into() } else { format!("{rank} axes are declared here") };
+        self.blame_root(fault.help(help), declared, |t| t.rank() == rank)
+    }
+
+    /// Reports a fault of the value at hand with the place that made it so: the first on the way back from it of which
+    /// `same` holds. A declared parameter is blamed once.
+    fn blame_root<T>(&mut self, mut fault: Diagnostic, text: String, same: impl Fn(&Ty) -> bool) -> Res<T> {
+        let Some(mut node) = self.subject else { return self.fail(fault) };
+        loop {
+            let inputs = &self.sheet.graph.node(node).inputs;
+            match inputs.iter().find(|i| same(self.ty(**i))) {
+                Some(before) => node = *before,
+                None => break,
+            }
+        }
+        let root = self.sheet.graph.node(node);
+        let place = root.origin.span;
+        let declared = matches!(root.op, Op::Field(_));
+        if declared && self.generic && !self.blamed.insert((fault.code.id, place)) {
+            return None;
+        }
+        let shown = fault.span().map(|s| self.blame(s));
+        let is_tag = fault.code == codes::TAG_MISMATCH;
+        if !self.is_builtin(place) && shown != Some(place) && (is_tag || declared && self.generic) {
+            fault = fault.also(place, text);
+        }
+        self.fail(fault)
+    }
+
+    /// Adds where the operands that are declared parameters get their dtypes.
+    pub fn with_declared(&self, mut fault: Diagnostic, operands: &[NodeId]) -> Diagnostic {
+        for &operand in operands.iter().take(2) {
+            let mut node = operand;
+            let dtype = self.ty(node).dtype;
+            while let Some(before) = self.sheet.graph.node(node).inputs.iter().find(|i| self.ty(**i).dtype == dtype) {
+                node = *before;
+            }
+            let root = self.sheet.graph.node(node);
+            let place = root.origin.span;
+            if matches!(root.op, Op::Field(_)) && self.generic && !self.is_builtin(place) {
+                fault = fault.also(place, format!("{dtype} is declared here"));
+            }
+        }
+        fault
     }
 
     fn dim_text(&self, dim: &DimExpr) -> String {
@@ -260,7 +336,13 @@ impl Checker<'_> {
                 Diagnostic::error(
                     codes::RANK_MISMATCH,
                     place.span,
-                    format!("{} has {} leading axes where {} were given before", place.what, axes.len(), before.len()),
+                    format!(
+                        "{} has {} leading {} where there were {} before",
+                        place.what,
+                        axes.len(),
+                        if axes.len() == 1 { "axis" } else { "axes" },
+                        before.len()
+                    ),
                 )
                 .label(format!("these axes are {}", sizes(&axes)))
                 .note(format!("the other value's are {}", sizes(&before)))
@@ -289,7 +371,8 @@ impl Checker<'_> {
                             format!("{} has size {} where {pattern} is declared", place.what, axis.size),
                         )
                         .label(format!("{} is not {pattern} for any whole {name}", axis.size))
-                        .also(expr.span, "declared here"),
+                        .also(expr.span, "declared here")
+                        .help(format!("give a size that is {pattern} for some {name}")),
                     );
                 };
                 let why = if pattern.as_sym().is_some() {
@@ -336,11 +419,15 @@ impl Checker<'_> {
                     None => return self.unknown_dim(&name.name, name.span),
                 },
                 DimExpr::Rest(None, span) => {
-                    return self.fail(Diagnostic::error(
-                        codes::UNKNOWN_DIM,
-                        *span,
-                        "`..` has no axes to stand for here",
-                    ));
+                    if let Some(rest) = scope.rests.get("") {
+                        axes.extend(rest.clone());
+                        continue;
+                    }
+                    return self.fail(
+                        Diagnostic::error(codes::UNKNOWN_DIM, *span, "`..` has no axes to stand for here")
+                            .label("no argument has such axes")
+                            .help("list the sizes"),
+                    );
                 }
                 DimExpr::Size(expr) => {
                     let mut open = Vec::new();
@@ -363,11 +450,25 @@ impl Checker<'_> {
     }
 
     pub fn unknown_dim<T>(&mut self, name: &str, span: Span) -> Res<T> {
-        self.fail(
-            Diagnostic::error(codes::UNKNOWN_DIM, span, format!("the size `{name}` is not known"))
-                .label("nothing binds this name")
-                .help("name it in the type of an argument, make it a hyper-parameter, or define it in `where`"),
-        )
+        let mut fault = Diagnostic::error(codes::UNKNOWN_DIM, span, format!("the size `{name}` is not known"))
+            .label("nothing binds this name");
+        if let Some(signature) = self.signature_at(span) {
+            fault = fault.also(signature, "no argument's type names it");
+        }
+        self.fail(fault.help("name it in the type of an argument, make it a hyper-parameter, or define it in `where`"))
+    }
+
+    /// The word `forward` of the layer around a place.
+    fn signature_at(&self, span: Span) -> Option<Span> {
+        self.instances.iter().find_map(|i| match &i.kind {
+            InstanceKind::Layer(decl) => {
+                let forward = decl.forward.as_ref()?;
+                let inside =
+                    |m: &crate::syntax::ast::Member| m.span.file == span.file && m.span.contains(span.start as usize);
+                decl.members.iter().any(inside).then_some(forward.span)
+            }
+            InstanceKind::Chain(_) => None,
+        })
     }
 
     /// Reports that a size that arrives is not the one that was declared.

@@ -6,11 +6,18 @@ use super::tensors::Kind;
 use super::values::{Axis, Given, Ty, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
+use crate::graph::NodeId;
 use crate::ops::{DType, Op};
 use crate::source::Span;
 
 /// Every such function, sorted.
 pub const NAMES: &[&str] = &[
+    "along",
+    "bpe",
+    "characters",
+    "conv3d",
+    "einsum",
+    "flip",
     "floor_div",
     "full",
     "grad",
@@ -18,19 +25,42 @@ pub const NAMES: &[&str] = &[
     "len",
     "ones",
     "ones_like",
+    "other_axes",
+    "pad",
     "pair",
     "product",
     "random",
+    "random_int",
     "random_like",
+    "rank",
+    "rearrange",
+    "repeat_each",
+    "rescale",
+    "roll",
+    "scatter",
+    "scatter_add",
+    "single",
     "size",
+    "sort",
     "split",
+    "stack",
+    "steps_of",
+    "take_along",
+    "tensor",
+    "tile",
+    "tokens",
+    "top_k",
+    "triple",
+    "unfold",
     "where",
+    "wordpiece",
+    "words",
     "zeros",
     "zeros_like",
 ];
 
 /// Parameters (name, required) of each.
-fn params(name: &str) -> &'static [(&'static str, bool)] {
+pub fn params(name: &str) -> &'static [(&'static str, bool)] {
     match name {
         "where" => &[("condition", true), ("a", true), ("b", true)],
         "zeros" | "ones" | "random" => &[("shape", true)],
@@ -40,17 +70,26 @@ fn params(name: &str) -> &'static [(&'static str, bool)] {
         "split" => &[("x", true), ("parts", true), ("axis", false)],
         "floor_div" => &[("a", true), ("b", true)],
         "grad" => &[("y", true), ("by", true)],
-        "pair" | "product" | "len" => &[("list", true)],
-        _ => &[("x", true)],
+        "single" | "pair" | "triple" | "product" | "len" => &[("list", true)],
+        "characters" => &[],
+        "words" => &[("most", true)],
+        "wordpiece" | "bpe" => &[("path", true)],
+        "tokens" => &[("text", true), ("tokenizer", true), ("max", false), ("start", false), ("end", false)],
+        _ => super::moves::params(name).unwrap_or(&[("x", true)]),
     }
 }
 
 impl Checker<'_> {
     pub fn call_special(&mut self, name: &'static str, given: Vec<Given>, span: Span) -> Res<Value> {
+        match name {
+            "einsum" => return self.einsum(given, span),
+            "rearrange" => return self.rearrange(given, span),
+            _ => {}
+        }
         let specs = params(name);
         let names: Vec<&str> = specs.iter().map(|p| p.0).collect();
         let required: Vec<bool> = specs.iter().map(|p| p.1).collect();
-        let placed = self.place(name, &names, &required, &names.join(", "), given, span)?;
+        let placed = self.place(name, &names, &required, &names.join(", "), given, span);
         let mut args = Vec::new();
         for one in placed {
             let value = one.map_or(Value::None, |g| g.value);
@@ -120,14 +159,17 @@ impl Checker<'_> {
                     (self.number_node(&args[0], DType::F32, span)?, self.number_node(&args[1], DType::F32, span)?);
                 self.gradient(y, x, span)
             }
-            "pair" => match &args[0] {
-                Value::Int(..) | Value::UnknownNumber => Some(Value::List(vec![args[0].clone(), args[0].clone()])),
-                Value::List(items) | Value::Tuple(items) if items.len() == 2 => Some(Value::List(items.clone())),
+            "single" | "pair" | "triple" => match &args[0] {
+                Value::Int(..) | Value::UnknownNumber => Some(Value::List(vec![args[0].clone(); many(name)])),
+                Value::List(items) | Value::Tuple(items) if items.len() == many(name) => {
+                    Some(Value::List(items.clone()))
+                }
                 other => {
                     let text = other.kind();
                     self.fail(
-                        Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a size or a pair of them"))
-                            .help("write `3` or `[3, 3]`"),
+                        Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a size or a {name} of them"))
+                            .label("whole numbers are needed here")
+                            .help("write one number, or one for each axis"),
                     )
                 }
             },
@@ -141,8 +183,10 @@ impl Checker<'_> {
                 }
                 Some(Value::int(total))
             }
+            "characters" | "words" | "wordpiece" | "bpe" => self.tokenizer(name, &args, span),
+            "tokens" => self.tokens(args, span),
             "len" => Some(Value::int(self.list(&args[0].clone(), span)?.len() as i64)),
-            _ => None,
+            _ => self.call_move(name, &args, span),
         }
     }
 
@@ -153,17 +197,21 @@ impl Checker<'_> {
         }
     }
 
-    fn list(&mut self, value: &Value, span: Span) -> Res<Vec<Value>> {
+    pub fn list(&mut self, value: &Value, span: Span) -> Res<Vec<Value>> {
         match value {
             Value::List(items) | Value::Tuple(items) => Some(items.clone()),
             other => {
                 let text = other.kind();
-                self.fail(Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list")))
+                self.fail(
+                    Diagnostic::error(codes::WRONG_KIND, span, format!("{text} is not a list"))
+                        .label("a list is needed here")
+                        .help("write it in brackets, for instance `[2, 3]`"),
+                )
             }
         }
     }
 
-    fn shape_axes(&mut self, shape: &Value, span: Span) -> Res<Vec<Axis>> {
+    pub fn shape_axes(&mut self, shape: &Value, span: Span) -> Res<Vec<Axis>> {
         let items = match shape {
             Value::Int(..) => vec![shape.clone()],
             other => self.list(other, span)?,
@@ -193,7 +241,7 @@ impl Checker<'_> {
     }
 
     /// Uniform numbers in 0..1, keyed by the seed, this place, and the step.
-    fn draw(&mut self, axes: Vec<Axis>, span: Span) -> Res<Value> {
+    pub fn draw(&mut self, axes: Vec<Axis>, span: Span) -> Res<Value> {
         let path = self.sheet.graph.scopes[self.scope_path as usize].clone();
         let count = self.draws.entry(path.clone()).or_insert(0);
         *count += 1;
@@ -210,7 +258,7 @@ impl Checker<'_> {
     }
 
     /// Axes as numbers from the left; none means all.
-    fn axis_list(&mut self, value: &Value, rank: usize, span: Span) -> Res<Vec<usize>> {
+    pub fn axis_list(&mut self, value: &Value, rank: usize, span: Span) -> Res<Vec<usize>> {
         let items = match value {
             Value::None => return Some((0..rank).collect()),
             Value::Int(..) => vec![value.clone()],
@@ -223,7 +271,11 @@ impl Checker<'_> {
             if axis < 0 || axis >= rank as i64 {
                 return self.fail(
                     Diagnostic::error(codes::BAD_AXIS, span, format!("there is no axis {n}"))
-                        .label(format!("the tensor has {rank} axes")),
+                        .label(match rank {
+                            1 => "the tensor has 1 axis".to_string(),
+                            n => format!("the tensor has {n} axes"),
+                        })
+                        .help("axes count from 0; -1 is the last"),
                 );
             }
             axes.push(axis as usize);
@@ -231,7 +283,7 @@ impl Checker<'_> {
         Some(axes)
     }
 
-    /// `split(x, parts, axis)`: a tuple of equal pieces.
+    /// `split(x, parts, axis)`: a tuple of equal pieces, or of pieces of the sizes in a list.
     fn split(&mut self, args: &[Value], span: Span) -> Res<Value> {
         let x = self.number_node(&args[0], DType::F32, span)?;
         let ty = self.ty(x).clone();
@@ -240,13 +292,17 @@ impl Checker<'_> {
             given => self.axis_list(&given.clone(), ty.rank(), span)?,
         };
         let &[axis] = axis.as_slice() else { return None };
+        if let Value::List(sizes) | Value::Tuple(sizes) = &args[1] {
+            return self.split_sizes(x, sizes.clone(), axis, span);
+        }
         let parts = self.whole(args[1].clone(), span)?;
         let Some(count @ 1..=4096) = parts.number() else { return Some(Value::Unknown) };
         let Some(piece) = ty.axes[axis].size.exact_div(&parts) else {
             let size = ty.axes[axis].size.clone();
             return self.fail(
                 Diagnostic::error(codes::BAD_SIZE, span, format!("{size} cannot be split into {count} equal parts"))
-                    .label(format!("this is {ty}")),
+                    .label(format!("this is {ty}"))
+                    .help("take another number of parts, or another axis"),
             );
         };
         let mut pieces = Vec::new();
@@ -261,14 +317,50 @@ impl Checker<'_> {
         Some(Value::Tuple(pieces))
     }
 
+    fn split_sizes(&mut self, x: NodeId, sizes: Vec<Value>, axis: usize, span: Span) -> Res<Value> {
+        let ty = self.ty(x).clone();
+        let mut from = Dim::default();
+        let mut pieces = Vec::new();
+        for value in sizes {
+            let piece = self.whole(value, span)?;
+            let mut start = vec![Dim::default(); ty.rank()];
+            let mut size: Vec<Dim> = ty.axes.iter().map(|a| a.size.clone()).collect();
+            (start[axis], size[axis]) = (from.clone(), piece.clone());
+            from = from.add(&piece);
+            let op = Op::Slice { start, size, step: vec![1; ty.rank()] };
+            pieces.push(self.add_op(op, vec![x], span, "split", &["x"])?);
+        }
+        if from != ty.axes[axis].size {
+            let whole = ty.axes[axis].size.clone();
+            return self.fail(
+                Diagnostic::error(codes::BAD_SIZE, span, format!("the pieces add up to {from}, the axis has {whole}"))
+                    .label(format!("this is {ty}")),
+            );
+        }
+        Some(Value::Tuple(pieces))
+    }
+
     fn floor_div(&mut self, args: Vec<Value>, span: Span) -> Res<Value> {
         match (&args[0], &args[1]) {
             (Value::Int(a, _), Value::Int(b, _)) if b.number() != Some(0) => Some(Value::int(a.floor_div(b))),
             (Value::Tensor(_), _) | (_, Value::Tensor(_)) => {
                 self.elementwise(Kind::Binary(crate::ops::Binary::Div), args, span, "floor_div")
             }
-            _ => self.fail(Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")),
+            _ => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, "`floor_div` takes whole numbers")
+                    .label("one of these is not, or the divisor is 0")
+                    .help("use `/` and `floor` for other numbers"),
+            ),
         }
+    }
+}
+
+/// How many numbers a `pair` has.
+fn many(name: &str) -> usize {
+    match name {
+        "single" => 1,
+        "pair" => 2,
+        _ => 3,
     }
 }
 

@@ -1,15 +1,14 @@
 //! Tasks: settings, nets, and the step, evaluated once for training and once for evaluation.
 
-use super::context::{Checker, FieldFacts, ReasonKind, Res, Scope, Sheet};
-use super::program::{Every, FieldUse, Report, ReportKind, Settings, StepGraph, Task};
-use super::shapes::{Form, Place, form};
-use super::values::{Axis, DataValue, OptimizerValue, Ty, Value};
+use super::context::{Checker, Facts, Res, Scope, Sheet};
+use super::program::{Every, Report, ReportKind, Settings, StepGraph, Task};
+use super::values::{DataValue, OptimizerValue, Ty, Value};
 use crate::diag::{Diagnostic, codes, suggest};
-use crate::dims::{Dim, Sym};
 use crate::graph::{NodeId, Output, OutputKind};
 use crate::ops::{Clock, DType, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{Expr, ExprKind, Ident, Param, TaskDecl, TaskKind, TaskStmtKind};
+use crate::syntax::ast::{Expr, ExprKind, Ident, TaskDecl, TaskKind, TaskStmtKind};
+use crate::syntax::walk::{each_expr, each_expr_of};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -35,8 +34,12 @@ pub const SETTINGS: &[&str] = &[
 #[derive(Default)]
 pub struct StepState {
     pub train: bool,
+    /// It is the step of a `predict` task.
+    pub predicts: bool,
     pub reports: Vec<(Report, NodeId)>,
     pub optimizer: Option<(Rc<OptimizerValue>, Span)>,
+    /// The task has an optimizer with a fault.
+    pub optimizer_broken: bool,
     pub clip_norm: Option<f64>,
     /// Parameters that some `minimize` moves.
     pub moved: BTreeSet<VarId>,
@@ -47,6 +50,7 @@ impl Checker<'_> {
     pub fn task(&mut self, decl: &TaskDecl, number: usize) -> Option<Task> {
         let name = decl.name.as_ref().map_or(decl.kind.word().to_string(), |n| n.name.clone());
         self.task = number;
+        self.optimizer_states.clear();
         self.generic = false;
         self.training = Some(decl.kind == TaskKind::Train);
         self.sheet = Sheet::default();
@@ -68,9 +72,19 @@ impl Checker<'_> {
         let mut settings = Settings::default();
         let mut data = None;
         let mut state = StepState::default();
+        let names: Vec<Ident> = decl
+            .body
+            .iter()
+            .filter_map(|s| if let TaskStmtKind::Bind { name, .. } = &s.kind { Some(name.clone()) } else { None })
+            .collect();
+        self.no_name_twice(&names);
+        let mentioned = mentioned_in(decl);
         for stmt in &decl.body {
             match &stmt.kind {
                 TaskStmtKind::Bind { name, value } => {
+                    let unused = !mentioned.contains(&name.name) && !self.read_elsewhere.contains(&name.name);
+                    let renamed = if unused { self.meant_setting(name, &names) } else { None };
+                    let name = renamed.as_ref().unwrap_or(name);
                     self.task_binding(name, value, &mut settings, &mut data, &mut state, &mut scope);
                 }
                 TaskStmtKind::Load { .. } => {
@@ -91,10 +105,10 @@ impl Checker<'_> {
             return None;
         };
         let facts = data.as_ref().map(|d: &Rc<DataValue>| self.facts(d));
+        self.feed = super::pipeline::FeedFields::default();
         // Data that could not be read was reported: its fields are unknown.
         let has_data = scope.local("data").is_some();
         let batch = settings.batch.is_some().then(|| self.fresh("B"));
-        let mut fields = Vec::new();
         let mut train = None;
         let mut eval = None;
         let mut moved = BTreeSet::new();
@@ -112,11 +126,14 @@ impl Checker<'_> {
             }
             let mut inner = scope.clone();
             let errors = self.errors();
-            fields = Vec::new();
-            self.step_fields(&step.params, facts.as_ref(), &batch, has_data, &mut fields, &mut inner);
+            self.step_fields(&step.params, data.as_ref(), facts.as_ref(), &batch, has_data, &mut inner);
+            // A field that has a fault of its own takes everything behind it along.
+            whole &= !inner.locals.iter().any(|l| matches!(l.value, Value::Poison));
             self.step = Some(StepState {
                 train: training,
+                predicts: decl.kind == TaskKind::Predict,
                 optimizer: state.optimizer.clone(),
+                optimizer_broken: state.optimizer_broken,
                 clip_norm: state.clip_norm,
                 ..StepState::default()
             });
@@ -132,13 +149,13 @@ impl Checker<'_> {
                         .help("add `minimize LOSS`"),
                 );
             }
-            if training {
+            if training && self.errors() == errors {
                 self.warn_unused(&inner);
             }
             for (outer, used) in scope.locals.iter_mut().zip(&inner.locals) {
                 outer.used |= used.used;
             }
-            whole &= self.errors() == errors;
+            whole &= self.errors() == errors && !self.sheet.hurt;
             moved.extend(done.moved);
             let mut graph = std::mem::take(&mut self.sheet).graph_with_outputs();
             let mut reports = Vec::new();
@@ -149,13 +166,24 @@ impl Checker<'_> {
             let made = StepGraph { graph, reports };
             if training { train = Some(made) } else { eval = Some(made) }
         }
-        self.unused_bindings(decl, &scope);
-        if decl.kind == TaskKind::Train && whole {
-            self.unmoved_parameters(number, &moved);
+        let missing = |d: &Diagnostic| {
+            let inside = |s: Span| s.file == step.body.span.file && step.body.span.contains(s.start as usize);
+            [codes::MISSING_ARGUMENT, codes::UNKNOWN_NAME].contains(&d.code) && d.span().is_some_and(inside)
+        };
+        if !self.found.iter().any(missing) {
+            self.unused_bindings(decl, &scope);
         }
+        if decl.kind == TaskKind::Train && whole {
+            self.unmoved_parameters(number, &moved, &scope);
+        }
+        let mut eval = eval.unwrap_or_default();
+        let fields = {
+            let mut graphs: Vec<_> = train.iter_mut().map(|t: &mut StepGraph| &mut t.graph).collect();
+            graphs.push(&mut eval.graph);
+            std::mem::take(&mut self.feed).used(&mut graphs)
+        };
         let rows = self.rows.split_off(first_row);
         self.task_scopes.insert(name.clone(), scope.locals.iter().map(|l| (l.name.clone(), l.value.clone())).collect());
-        let eval = eval.unwrap_or_default();
         let mut vars = BTreeSet::new();
         for graph in train.iter().map(|t| &t.graph).chain([&eval.graph]) {
             for node in &graph.nodes {
@@ -196,6 +224,10 @@ impl Checker<'_> {
         state: &mut StepState,
         scope: &mut Scope,
     ) {
+        if name.name == "precision" {
+            settings.precision = self.precision(value, scope);
+            return;
+        }
         let is_setting = SETTINGS.contains(&name.name.as_str());
         let result = if is_setting && matches!(name.name.as_str(), "optimizer") {
             self.eval(value, scope)
@@ -211,12 +243,7 @@ impl Checker<'_> {
             scope.bind(&name.name, result.unwrap_or(Value::Poison), name.span);
             return;
         }
-        let Some(result) = result else {
-            if name.name == "data" {
-                scope.bind("data", Value::Poison, name.span);
-            }
-            return;
-        };
+        let result = result.unwrap_or(Value::Poison);
         self.setting(name, result, value.span, settings, data, state, scope);
     }
 
@@ -235,11 +262,14 @@ impl Checker<'_> {
             Diagnostic::error(codes::BAD_SETTING, span, format!("`{}` is {is}, not {what}", name.name))
                 .label(format!("{what} is needed here"))
         };
+        let count_help = "write a whole number, for instance `64`";
         let kind = value.kind();
         let number = value.number();
         let count = number.filter(|n| *n >= 1.0 && n.fract() == 0.0);
         match name.name.as_str() {
             "data" if value.is_silent() => scope.bind("data", Value::Poison, name.span),
+            "optimizer" if value.is_silent() => state.optimizer_broken = true,
+            "batch" if value.is_silent() => settings.batch = Some(1),
             _ if value.is_silent() => {}
             "data" => match value {
                 Value::Data(d) => {
@@ -248,32 +278,43 @@ impl Checker<'_> {
                 }
                 _ => {
                     let sources = self.data.names().join(", ");
+                    scope.bind("data", Value::Poison, name.span);
                     self.report(bad("a data set", kind).help(format!("sources are {sources}")));
                 }
             },
             "optimizer" => match value {
-                Value::Optimizer(o) => state.optimizer = Some((o, span)),
-                _ => self.report(bad("an optimizer", kind).help("for instance `Adam(lr: 1e-3)`")),
+                Value::Optimizer(o) => {
+                    self.optimizer_arguments(&o, span);
+                    state.optimizer = Some((o, span));
+                }
+                _ => {
+                    state.optimizer_broken = true;
+                    self.report(bad("an optimizer", kind).help("for instance `Adam(lr: 1e-3)`"));
+                }
             },
             "batch" => match count {
                 Some(n) => settings.batch = Some(n as usize),
-                None => self.report(bad("a whole number above 0", kind)),
+                None => {
+                    self.report(bad("a whole number above 0", kind).help(count_help));
+                    // Its axis is there all the same.
+                    settings.batch = Some(1);
+                }
             },
             "epochs" => match number.filter(|n| *n > 0.0) {
                 Some(n) => settings.epochs = Some(n),
-                None => self.report(bad("a number above 0", kind)),
+                None => self.report(bad("a number above 0", kind).help("write a number, for instance `1`")),
             },
             "steps" => match count {
                 Some(n) => settings.steps = Some(n as u64),
-                None => self.report(bad("a whole number above 0", kind)),
+                None => self.report(bad("a whole number above 0", kind).help(count_help)),
             },
             "seed" => match number.filter(|n| *n >= 0.0 && n.fract() == 0.0) {
                 Some(n) => settings.seed = Some(n as u64),
-                None => self.report(bad("a whole number", kind)),
+                None => self.report(bad("a whole number", kind).help("write a whole number, for instance `0`")),
             },
             "clip_norm" => match number.filter(|n| *n > 0.0) {
                 Some(n) => state.clip_norm = Some(n),
-                None => self.report(bad("a number above 0", kind)),
+                None => self.report(bad("a number above 0", kind).help("write a number, for instance `1`")),
             },
             "validate_every" => match &value {
                 Value::Quantity(n, unit) if unit.starts_with("epoch") && *n > 0.0 => {
@@ -297,95 +338,17 @@ impl Checker<'_> {
     }
 
     /// What is known of a data set; a fault is reported, once.
-    fn facts(&mut self, data: &DataValue) -> Vec<FieldFacts> {
+    fn facts(&mut self, data: &DataValue) -> Facts {
         match self.data.facts(data) {
             Ok(facts) => {
-                if let Some(warning) = facts.warning {
+                if let Some(warning) = facts.warning.clone() {
                     self.report(*warning);
                 }
-                facts.fields
+                facts
             }
             Err(fault) => {
                 self.report(*fault);
-                Vec::new()
-            }
-        }
-    }
-
-    fn step_fields(
-        &mut self,
-        params: &[Param],
-        facts: Option<&Vec<FieldFacts>>,
-        batch: &Option<Sym>,
-        has_data: bool,
-        fields: &mut Vec<FieldUse>,
-        scope: &mut Scope,
-    ) {
-        if let Some(b) = batch {
-            let why = self.reason(
-                params.first().map_or(scope_span(scope), |p| p.span),
-                &Dim::from(b.clone()),
-                ReasonKind::Data,
-                vec![],
-            );
-            scope.dims.insert("B".into(), super::context::Bound { size: Dim::from(b.clone()), why });
-        }
-        for param in params {
-            let name = &param.name;
-            let Some(field) = facts.and_then(|f| f.iter().find(|f| f.name == name.name)).cloned() else {
-                let known = facts.is_some_and(|f| !f.is_empty());
-                if known || !has_data {
-                    let names: Vec<String> = facts.map_or(Vec::new(), |f| f.iter().map(|f| f.name.clone()).collect());
-                    let meant = suggest::nearest(&name.name, names.iter().map(String::as_str));
-                    let mut fault = Diagnostic::error(
-                        codes::UNKNOWN_NAME,
-                        name.span,
-                        match has_data {
-                            true => format!("the data has no field `{}`", name.name),
-                            false => format!("`{}` would come from the data, but the task has none", name.name),
-                        },
-                    )
-                    .label("a step's parameters are fields of the data");
-                    fault = match meant {
-                        Some(m) => fault.help(format!("did you mean `{m}`?")),
-                        None if has_data => fault.help(format!("its fields are {}", names.join(", "))),
-                        None => fault.help("add `data = …` to the task"),
-                    };
-                    self.report(fault);
-                }
-                scope.bind(&name.name, Value::Poison, name.span);
-                continue;
-            };
-            let mut axes = Vec::new();
-            if let Some(b) = batch {
-                let size = Dim::from(b.clone());
-                let why = self.reason(name.span, &size, ReasonKind::Data, vec![]);
-                axes.push(Axis { size, why });
-            }
-            let mut shape = Vec::new();
-            for size in &field.shape {
-                let size = match size {
-                    Some(n) => Dim::from(*n),
-                    None => Dim::from(self.fresh(&name.name.to_uppercase())),
-                };
-                let why = self.reason(name.span, &size, ReasonKind::Data, vec![]);
-                shape.push(size.clone());
-                axes.push(Axis { size, why });
-            }
-            let ty = Ty { dtype: field.dtype, axes, tag: None, weak: false };
-            let number = fields.len() as u32;
-            fields.push(FieldUse { name: name.name.clone(), dtype: field.dtype, shape });
-            if let Some(declared) = &param.ty
-                && let Form::Tensor(form) = form(declared)
-            {
-                let text = format!("the field `{}`", name.name);
-                let place = Place { span: declared.span, what: &text };
-                self.match_tensor(&form, &ty, scope, place);
-            }
-            let node = self.node(Op::Field(number), Vec::new(), ty, name.span);
-            scope.bind(&name.name, Value::Tensor(node), name.span);
-            if let Some(local) = scope.local(&name.name) {
-                local.checked = true;
+                Facts::default()
             }
         }
     }
@@ -394,6 +357,7 @@ impl Checker<'_> {
         let values = match value {
             Some(Value::Tuple(items)) => items,
             Some(v) if v.is_silent() => return,
+            Some(Value::None) if self.step.as_ref().is_some_and(|s| !s.reports.is_empty()) => return,
             Some(v) => vec![v],
             None => return,
         };
@@ -401,7 +365,8 @@ impl Checker<'_> {
             let Value::Tensor(node) = self.present(value, span) else {
                 let _: Res<()> = self.fail(
                     Diagnostic::error(codes::WRONG_KIND, span, "the last value of a `predict` step is what is written")
-                        .label("a tensor is needed at its end"),
+                        .label("a tensor is needed at its end")
+                        .help("end the step with the value to write"),
                 );
                 return;
             };
@@ -412,30 +377,43 @@ impl Checker<'_> {
         }
     }
 
+    /// Reports a binding that nothing uses and whose name is nearly that of a setting; gives the setting.
+    fn meant_setting(&mut self, name: &Ident, names: &[Ident]) -> Option<Ident> {
+        if SETTINGS.contains(&name.name.as_str()) || name.name.is_empty() {
+            return None;
+        }
+        let meant = other_setting(&name.name).or_else(|| suggest::nearest(&name.name, SETTINGS.iter().copied()))?;
+        self.report(
+            Diagnostic::error(codes::UNKNOWN_SETTING, name.span, format!("there is no setting `{}`", name.name))
+                .label("nothing uses this")
+                .help(format!("did you mean `{meant}`?"))
+                .fix(format!("write `{meant}`"), vec![(name.span, meant.to_string())], false),
+        );
+        // If the setting itself is there too, that one holds.
+        let there = names.iter().any(|n| n.name == meant);
+        let as_name = if there { String::from("_") } else { meant.to_string() };
+        Some(Ident { name: as_name, span: name.span })
+    }
+
     fn unused_bindings(&mut self, decl: &TaskDecl, scope: &Scope) {
         let unused: Vec<_> = scope
             .locals
             .iter()
-            .filter(|l| !l.used && l.name != "data" && !matches!(l.value, Value::Poison))
+            .filter(|l| {
+                !l.used && l.name != "data" && !matches!(l.value, Value::Poison) && !self.meant.contains(&l.name)
+            })
             .filter(|l| !decl.params.iter().any(|p| p.name.name == l.name))
+            .filter(|l| !self.read_elsewhere.contains(&l.name))
             .map(|l| (l.name.clone(), l.span))
             .collect();
         for (name, span) in unused {
-            // Used by another binding, or by another task.
-            let text = self.sources.file(span.file).text.clone();
-            let mentions = text.matches(name.as_str()).count();
-            let fault = match suggest::nearest(&name, SETTINGS.iter().copied()) {
-                Some(meant) => Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("there is no setting `{name}`"))
-                    .label("nothing uses this")
-                    .help(format!("did you mean `{meant}`?"))
-                    .fix(format!("write `{meant}`"), vec![(span, meant.to_string())], false),
-                None if mentions > 1 => continue,
-                None => {
-                    Diagnostic::error(codes::UNKNOWN_SETTING, span, format!("`{name}` is neither a setting nor used"))
-                        .label("nothing uses this")
-                        .help(format!("settings are {}", SETTINGS.join(", ")))
-                }
-            };
+            let headline = format!("`{name}` is neither a setting nor used");
+            let fault = Diagnostic::error(codes::UNKNOWN_SETTING, span, headline).label("nothing uses this").help(
+                match name.as_str() {
+                    "lr" | "learning_rate" => "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`",
+                    _ => "use it in the step, or remove it",
+                },
+            );
             self.report(fault);
         }
     }
@@ -458,38 +436,6 @@ impl Checker<'_> {
         let raw = self.node(Op::Clock(part), Vec::new(), ty.clone(), span);
         let wide = Ty { dtype: DType::F64, weak: true, ..ty };
         Some(Value::Tensor(self.node(Op::Cast, vec![raw], wide, span)))
-    }
-
-    /// `data.classes`, `data.count`
-    pub fn data_field(&mut self, data: &DataValue, name: &Ident) -> Res<Value> {
-        let facts = match self.data.facts(data) {
-            Ok(facts) => facts,
-            Err(fault) => return self.fail(*fault),
-        };
-        match name.name.as_str() {
-            "classes" => match facts.fields.iter().find_map(|f| f.classes) {
-                Some(n) => Some(Value::int(n)),
-                None if facts.warning.is_some() => Some(Value::int(Dim::from(self.fresh("classes")))),
-                None => self.fail(
-                    Diagnostic::error(codes::UNKNOWN_NAME, name.span, "this data has no classes")
-                        .label("none of its fields is a label"),
-                ),
-            },
-            "count" => match facts.count {
-                Some(n) => Some(Value::int(n)),
-                None => Some(Value::int(Dim::from(self.fresh("count")))),
-            },
-            other => {
-                let known = ["classes", "count"];
-                let mut fault =
-                    Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("a data set has no `{other}`"));
-                fault = match suggest::nearest(other, known) {
-                    Some(m) => fault.help(format!("did you mean `{m}`?")),
-                    None => fault.help("it has `classes` and `count`"),
-                };
-                self.fail(fault)
-            }
-        }
     }
 
     /// `train.net`: a binding of another task.
@@ -522,8 +468,37 @@ impl Checker<'_> {
     }
 }
 
-fn scope_span(scope: &Scope) -> Span {
-    Span::new(scope.file, 0, 0)
+/// Our name for a setting of another library's.
+fn other_setting(name: &str) -> Option<&'static str> {
+    match name {
+        "batch_size" | "batchsize" | "bs" => Some("batch"),
+        "num_epochs" | "n_epochs" | "max_epochs" | "nepochs" => Some("epochs"),
+        "max_steps" | "num_steps" | "iterations" | "iters" => Some("steps"),
+        "optim" | "opt" => Some("optimizer"),
+        "dataset" | "train_data" | "loader" => Some("data"),
+        "random_seed" | "manual_seed" => Some("seed"),
+        "grad_clip" | "clip_grad_norm" | "max_grad_norm" | "clipnorm" => Some("clip_norm"),
+        "early_stopping" => Some("stop_when"),
+        "accumulation_steps" | "grad_accum" => Some("accumulate"),
+        _ => None,
+    }
+}
+
+/// Every name that an expression of the task mentions.
+fn mentioned_in(decl: &TaskDecl) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut see = |e: &Expr| {
+        if let ExprKind::Name(name) = &e.kind {
+            names.insert(name.clone());
+        }
+    };
+    for stmt in &decl.body {
+        if let TaskStmtKind::Bind { value, .. } = &stmt.kind {
+            each_expr(value, &mut see);
+        }
+    }
+    decl.step.iter().for_each(|s| each_expr_of(&s.body, &mut see));
+    names
 }
 
 /// Bytes of a unit of memory.

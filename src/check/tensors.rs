@@ -179,15 +179,16 @@ impl Checker<'_> {
                     None => (dtype, weak) = (Some(ty.dtype), ty.weak),
                     Some(_) if weak => (dtype, weak) = (Some(ty.dtype), ty.weak),
                     Some(d) if !ty.weak && ty.dtype != d => {
-                        return self.fail(
-                            Diagnostic::error(
-                                codes::DTYPE_MISMATCH,
-                                span,
-                                format!("`{symbol}` of {d} and {}", ty.dtype),
-                            )
+                        let operands: Vec<NodeId> = operands[choose..]
+                            .iter()
+                            .filter_map(|v| if let Value::Tensor(n) = v { Some(*n) } else { None })
+                            .collect();
+                        let headline = format!("`{symbol}` of {d} and {}", ty.dtype);
+                        let fault = Diagnostic::error(codes::DTYPE_MISMATCH, span, headline)
                             .label("both sides must have one dtype")
-                            .help(format!("convert one side: `{d}(…)`")),
-                        );
+                            .help(format!("convert one side: `{d}(…)`"));
+                        let fault = self.with_declared(fault, &operands);
+                        return self.fail(fault);
                     }
                     Some(_) => {}
                 }
@@ -264,11 +265,20 @@ impl Checker<'_> {
                 BinaryOp::Mul => Some(x.mul(y)),
                 BinaryOp::Div => x.exact_div(y),
                 BinaryOp::Pow => match (x.number(), y.number()) {
-                    (Some(base), Some(n)) if n >= 0 => base.checked_pow(n as u32).map(Dim::from),
+                    (Some(base), Some(n)) if n >= 0 => {
+                        u32::try_from(n).ok().and_then(|n| base.checked_pow(n)).map(Dim::from)
+                    }
                     _ => None,
                 },
                 _ => None,
             };
+            if exact.as_ref().is_some_and(Dim::is_huge) {
+                return self.fail(
+                    Diagnostic::error(codes::BAD_SIZE, span, format!("`{}` of {x} and {y} is too large", op.symbol()))
+                        .label("whole numbers have 64 bits")
+                        .help("use a float: write one side with a point, as in `2.0`"),
+                );
+            }
             if let Some(size) = exact {
                 let why = match op {
                     // A whole product written out keeps its text: `128 * 7 * 7`.
@@ -307,7 +317,8 @@ impl Checker<'_> {
                     op_span,
                     format!("`{}` of {} and {}", op.symbol(), a.kind(), b.kind()),
                 )
-                .label("numbers or tensors are needed on both sides"),
+                .label("numbers or tensors are needed on both sides")
+                .help("make both sides numbers"),
             );
         };
         let value = match op {
@@ -325,7 +336,8 @@ impl Checker<'_> {
             BinaryOp::MatMul | BinaryOp::And | BinaryOp::Or => {
                 return self.fail(
                     Diagnostic::error(codes::WRONG_KIND, op_span, format!("`{}` needs tensors", op.symbol()))
-                        .label("these are plain numbers"),
+                        .label("these are plain numbers")
+                        .help("`*` multiplies numbers"),
                 );
             }
         };
@@ -356,8 +368,11 @@ impl Checker<'_> {
                 Some(Value::Tensor(self.node(Op::Unary(Unary::Neg), vec![node], ty, span)))
             }
             v if v.is_silent() => Some(v),
-            v => self
-                .fail(Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind())).label("not a number")),
+            v => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
+                    .label("not a number")
+                    .help("only numbers and tensors can be negated"),
+            ),
         }
     }
 
@@ -371,7 +386,8 @@ impl Checker<'_> {
             v if v.is_silent() => Some(v),
             v => self.fail(
                 Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`not` of {}", v.kind()))
-                    .label("a bool is needed here"),
+                    .label("a bool is needed here")
+                    .help("compare it: `x == 0`"),
             ),
         }
     }
@@ -386,6 +402,14 @@ impl Checker<'_> {
                 let b = self.eval(right, scope)?;
                 if b.is_silent() {
                     return Some(b);
+                }
+                let plain = |v: &Value| !matches!(v, Value::Tensor(_) | Value::Var(_) | Value::Bool(_));
+                if let Some(wrong) = [&a, &b].into_iter().find(|v| plain(v)) {
+                    return self.fail(
+                        Diagnostic::error(codes::WRONG_KIND, span, format!("`{}` of {}", op.symbol(), wrong.kind()))
+                            .label("bools are needed on both sides")
+                            .help("compare first: `a > 0 and b > 0`"),
+                    );
                 }
                 let kind = Kind::Binary(if op == BinaryOp::And { Binary::And } else { Binary::Or });
                 let a = self.present(a, span);
@@ -412,10 +436,12 @@ impl Checker<'_> {
         let (a, b) = (self.number_node(&a, DType::F32, span)?, self.number_node(&b, DType::F32, span)?);
         let (x, y) = (self.ty(a).clone(), self.ty(b).clone());
         if x.dtype != y.dtype || !x.dtype.is_float() {
-            return self.fail(
+            let fault =
                 Diagnostic::error(codes::DTYPE_MISMATCH, op_span, format!("`@` of {} and {}", x.dtype, y.dtype))
-                    .label("both sides must have one float dtype"),
-            );
+                    .label("both sides must have one float dtype")
+                    .help("convert one side: `f32(…)`");
+            let fault = self.with_declared(fault, &[a, b]);
+            return self.fail(fault);
         }
         if x.rank() == 0 || y.rank() == 0 {
             return self.fail(
@@ -516,11 +542,18 @@ impl Checker<'_> {
     /// `x[a, b:c, ..]`
     pub fn index(&mut self, base: Value, indices: &[Index], span: Span, scope: &mut Scope) -> Res<Value> {
         match self.present(base, span) {
+            Value::Record(parts) => {
+                let items = parts.iter().map(|(_, v)| v.clone()).collect();
+                self.index(Value::Tuple(items), indices, span, scope)
+            }
             Value::List(items) | Value::Tuple(items) => {
                 let [Index::At(at)] = indices else {
                     return self.not_supported(span, "a slice of a list");
                 };
                 let value = self.eval(at, scope)?;
+                if let Value::Tensor(index) = value {
+                    return self.choose_text(&items, index, span);
+                }
                 let n = self.whole(value, at.span)?;
                 let Some(n) = n.number() else { return Some(Value::Unknown) };
                 let index = if n < 0 { n + items.len() as i64 } else { n };
@@ -528,7 +561,8 @@ impl Checker<'_> {
                     Some(item) => Some(item.clone()),
                     None => self.fail(
                         Diagnostic::error(codes::BAD_AXIS, at.span, format!("there is no element {n}"))
-                            .label(format!("the list has {}", items.len())),
+                            .label(format!("the list has {}", items.len()))
+                            .help("elements count from 0; -1 is the last"),
                     ),
                 }
             }
@@ -536,7 +570,8 @@ impl Checker<'_> {
             v if v.is_silent() => Some(v),
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, span, format!("{} has no elements", v.kind()))
-                    .label("cannot be indexed"),
+                    .label("cannot be indexed")
+                    .help("lists, tuples and tensors have elements"),
             ),
         }
     }
@@ -547,7 +582,8 @@ impl Checker<'_> {
         if fixed > ty.rank() {
             return self.fail(
                 Diagnostic::error(codes::BAD_AXIS, span, format!("{fixed} indices for {} axes", ty.rank()))
-                    .label(format!("this is {ty}")),
+                    .label(format!("this indexes {ty}"))
+                    .help("write at most one index for each axis"),
             );
         }
         let rest = indices.iter().position(|i| matches!(i, Index::Rest(_))).unwrap_or(indices.len());
@@ -598,8 +634,11 @@ impl Checker<'_> {
                     let past = whole.sub(&b).number().is_some_and(|n| n < 0);
                     if size[axis].number().is_some_and(|n| n < 0) || past {
                         let text = format!("{a}..{b} does not lie within 0..{whole}");
-                        return self
-                            .fail(Diagnostic::error(codes::BAD_SIZE, span, text).label(format!("this is {ty}")));
+                        return self.fail(
+                            Diagnostic::error(codes::BAD_SIZE, span, text)
+                                .label(format!("this is sliced from {ty}"))
+                                .help("the end is excluded, and negative numbers count from it"),
+                        );
                     }
                     start[axis] = a;
                 }
@@ -639,7 +678,8 @@ impl Checker<'_> {
         if room.is_some_and(|r| r <= 0) || from_start.number().is_some_and(|n| n < 0) {
             return self.fail(
                 Diagnostic::error(codes::BAD_AXIS, at.span, format!("there is no element {n}"))
-                    .label(format!("the axis has {size}")),
+                    .label(format!("the axis has {size}"))
+                    .help("elements count from 0; -1 is the last"),
             );
         }
         Some(from_start)
@@ -653,12 +693,17 @@ impl Checker<'_> {
         match base {
             Value::Layer(id) => self.member_field(id, name, span),
             Value::Clock => self.clock_field(name, span),
+            Value::Record(parts) if parts.iter().any(|(n, _)| *n == name.name) => {
+                parts.iter().find(|(n, _)| *n == name.name).map(|(_, v)| v.clone())
+            }
             Value::Data(data) => self.data_field(&data, name),
+            Value::DataField(data, field) => self.field_fact(&data, &field, name),
             Value::Task(task) => self.task_field(&task, name, span),
             Value::Poison | Value::Unknown => Some(base),
             v => self.fail(
                 Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("{} has no `{}`", v.kind(), name.name))
-                    .label("layers, data sets and the clock have fields"),
+                    .label("layers, data sets and the clock have fields")
+                    .help("use the value itself"),
             ),
         }
     }

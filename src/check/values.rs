@@ -151,6 +151,44 @@ pub struct DataValue {
     pub span: Span,
 }
 
+/// A tokenizer as the program writes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenizerValue {
+    Characters,
+    Words(usize),
+    WordPiece(String),
+    Bpe(String),
+}
+
+impl fmt::Display for TokenizerValue {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            TokenizerValue::Characters => f.write_str("characters()"),
+            TokenizerValue::Words(most) => write!(f, "words({most})"),
+            TokenizerValue::WordPiece(path) => write!(f, "wordpiece({path:?})"),
+            TokenizerValue::Bpe(path) => write!(f, "bpe({path:?})"),
+        }
+    }
+}
+
+/// Where a text of a sample comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TextValue {
+    /// A text field of the source.
+    Field(String),
+    /// The text of a list that a field of whole numbers names.
+    Choice(Vec<String>, String),
+}
+
+impl fmt::Display for TextValue {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            TextValue::Field(name) => f.write_str(name),
+            TextValue::Choice(list, field) => write!(f, "{list:?}[{field}]"),
+        }
+    }
+}
+
 #[derive(Clone)]
 pub enum Value {
     Tensor(NodeId),
@@ -166,6 +204,8 @@ pub enum Value {
     None,
     List(Vec<Value>),
     Tuple(Vec<Value>),
+    /// A tuple whose parts have names: `top_k(x, 2).indices`.
+    Record(Rc<Vec<(&'static str, Value)>>),
     Range(Dim, Dim),
     Stage(Rc<Stage>),
     Recipe(Rc<Recipe>),
@@ -174,6 +214,12 @@ pub enum Value {
     Partial(InstanceId, Rc<Vec<Given>>),
     Optimizer(Rc<OptimizerValue>),
     Data(Rc<DataValue>),
+    /// A field of a data set, of which facts are asked: `data.text.vocab`.
+    DataField(Rc<DataValue>, String),
+    /// How texts are cut: `characters()`.
+    Tokenizer(Rc<TokenizerValue>),
+    /// A text of every sample, known only while running.
+    Text(Rc<TextValue>),
     Clock,
     DType(DType),
     /// `2 epochs`
@@ -205,12 +251,16 @@ impl Value {
             Value::None => "none".into(),
             Value::List(_) => "a list".into(),
             Value::Tuple(v) => format!("a tuple of {}", v.len()),
+            Value::Record(v) => format!("a tuple of {}", v.len()),
             Value::Range(a, b) => format!("the range {a}..{b}"),
             Value::Stage(s) => format!("the function `{}`", s.callable.name()),
             Value::Recipe(r) => format!("the layer `{}`", r.decl.name.name),
             Value::Layer(_) | Value::Partial(..) => "a layer".into(),
             Value::Optimizer(o) => format!("the optimizer `{}`", o.decl.name.name),
             Value::Data(_) => "a data set".into(),
+            Value::DataField(_, name) => format!("the field `{name}`"),
+            Value::Tokenizer(t) => format!("the tokenizer `{t}`"),
+            Value::Text(_) => "a text".into(),
             Value::Clock => "the clock".into(),
             Value::DType(d) => format!("the dtype {d}"),
             Value::Quantity(v, unit) => format!("{v} {unit}"),

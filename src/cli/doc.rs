@@ -1,12 +1,8 @@
 //! `nnc doc`: the documentation and signature of a library item, an operation or a data source.
 
 use super::{Exit, Fault, output, usage};
-use nnc::check::{LIBRARY_FILES, Library};
-use nnc::data;
 use nnc::diag::suggest;
-use nnc::ops::{self, ArgDefault, ArgKind};
-use nnc::source::Sources;
-use std::collections::BTreeSet;
+use nnc::reference::{self, Entry};
 
 /// Show what a name of the language means: a layer, function, optimizer, operation or data source
 #[derive(clap::Args)]
@@ -20,20 +16,26 @@ pub struct Args {
     /// Print the whole definition, if it is written in the language
     #[arg(long)]
     source: bool,
+    /// Print the reference of all names as Markdown
+    #[arg(long)]
+    markdown: bool,
 }
 
 pub fn run(args: &Args) -> Result<Exit, Fault> {
+    if args.markdown {
+        output::print(&reference::markdown());
+        return Ok(Exit::Ok);
+    }
+    let all = reference::entries();
     let Some(name) = &args.name else {
-        output::print(&list());
+        output::print(&list(&all));
         return Ok(Exit::Ok);
     };
     // `std.layers.Linear` is `Linear`.
     let name = name.rsplit('.').next().unwrap_or(name);
-    let parts = [of_library(name, args.source), of_operation(name), of_source(name)];
-    let found: Vec<String> = parts.into_iter().flatten().collect();
+    let found: Vec<String> = all.iter().filter(|e| e.name == name).map(|e| page(e, args.source)).collect();
     if found.is_empty() {
-        let names = names();
-        let help = match suggest::nearest(name, names.iter().map(String::as_str)) {
+        let help = match suggest::nearest(name, all.iter().map(|e| e.name.as_str())) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "`nnc doc` lists all names".to_string(),
         };
@@ -43,24 +45,28 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     Ok(Exit::Ok)
 }
 
-fn names() -> BTreeSet<String> {
-    let mut all: BTreeSet<String> = Library::default().names().map(str::to_string).collect();
-    all.extend(ops::TABLE.iter().flat_map(|def| def.surfaces).map(|s| s.name.to_string()));
-    all.extend(data::sources().iter().map(|s| s.name.to_string()));
-    all
+fn page(entry: &Entry, whole: bool) -> String {
+    let form = match &entry.source {
+        Some(source) if whole => source,
+        _ => &entry.signature,
+    };
+    format!("{}\n\n  {}\n\n{}\n", entry.group, form.trim_end().replace('\n', "\n  "), entry.docs)
 }
 
-fn list() -> String {
-    let library = Library::default();
+fn list(all: &[Entry]) -> String {
     let mut out = String::new();
-    for (module, _) in LIBRARY_FILES {
-        let of_module: Vec<&str> = library.names().filter(|n| library.module_of(n) == Some(module)).collect();
-        out += &format!("std.{module}\n{}\n", wrapped(&of_module));
+    let mut groups: Vec<&str> = Vec::new();
+    for entry in all {
+        if !groups.contains(&entry.group.as_str()) {
+            groups.push(&entry.group);
+        }
     }
-    let operations: BTreeSet<&str> = ops::TABLE.iter().flat_map(|def| def.surfaces).map(|s| s.name).collect();
-    out += &format!("operations\n{}\n", wrapped(&operations.into_iter().collect::<Vec<_>>()));
-    let sources: Vec<&str> = data::sources().iter().map(|s| s.name).collect();
-    out + &format!("data sources\n{}", wrapped(&sources))
+    for group in groups {
+        let mut names: Vec<&str> = all.iter().filter(|e| e.group == group).map(|e| e.name.as_str()).collect();
+        names.sort_unstable();
+        out += &format!("{group}\n{}\n", wrapped(&names));
+    }
+    out
 }
 
 fn wrapped(names: &[&str]) -> String {
@@ -73,110 +79,4 @@ fn wrapped(names: &[&str]) -> String {
         line = line + " " + name;
     }
     out + &line + "\n"
-}
-
-fn of_library(name: &str, whole: bool) -> Option<String> {
-    let (mut library, mut sources) = (Library::default(), Sources::default());
-    let module = library.module_of(name)?;
-    let item = library.item(name, &mut sources)?;
-    let text = sources.text(item.span);
-    let shown = if whole { text.to_string() } else { signature(text) };
-    let docs = if item.docs.is_empty() { String::new() } else { format!("\n{}\n", item.docs.trim_end()) };
-    Some(format!("std.{module}.{name}\n\n  {}\n{docs}", shown.trim_end().replace('\n', "\n  ")))
-}
-
-/// A definition up to its body; of a layer, its `forward` too.
-fn signature(text: &str) -> String {
-    let head = |text: &str| {
-        let mut depth = 0i32;
-        let end = text.char_indices().find(|(_, c)| {
-            match c {
-                '(' | '[' => depth += 1,
-                ')' | ']' => depth -= 1,
-                _ => {}
-            }
-            depth == 0 && *c == '{'
-        });
-        text[..end.map_or(text.len(), |(i, _)| i)].trim_end().to_string()
-    };
-    let first = head(text);
-    let forward = text.lines().position(|l| l.trim_start().starts_with("forward("));
-    match forward {
-        Some(at) => {
-            let rest: Vec<&str> = text.lines().skip(at).collect();
-            format!("{first}\n  {}", head(rest.join("\n").trim_start()))
-        }
-        None => first,
-    }
-}
-
-fn of_operation(name: &str) -> Option<String> {
-    let (def, surface) = ops::surface(name)?;
-    let params: Vec<String> = surface
-        .params
-        .iter()
-        .map(|p| {
-            let kind = match p.kind {
-                ArgKind::Tensor => "tensor".to_string(),
-                ArgKind::Tensors => "[tensor]".to_string(),
-                ArgKind::Int => "int".to_string(),
-                ArgKind::Ints => "int | [int]".to_string(),
-                ArgKind::Shape => "[int]".to_string(),
-                ArgKind::Float => "float".to_string(),
-                ArgKind::Bool => "bool".to_string(),
-                ArgKind::DType => "dtype".to_string(),
-                ArgKind::Words(words) => words.join(" | ") + " | int | [int]",
-            };
-            let default = match p.default {
-                ArgDefault::Required => String::new(),
-                ArgDefault::None => " = none".to_string(),
-                ArgDefault::Int(n) => format!(" = {n}"),
-                ArgDefault::Float(v) => format!(" = {v:?}"),
-                ArgDefault::Bool(b) => format!(" = {b}"),
-            };
-            format!("{}: {kind}{default}", p.name)
-        })
-        .collect();
-    Some(format!("operation\n\n  {name}({})\n\n{}\n", params.join(", "), def.doc.trim_end()))
-}
-
-fn of_source(name: &str) -> Option<String> {
-    let source = data::source(name)?;
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for p in source.parameters {
-        let default = p.default.map_or(String::new(), |d| format!(" = {d}"));
-        rows.push(vec![format!("  {}: {}{default}", p.name, p.kind.name()), p.doc.to_string()]);
-    }
-    let table = output::table(&rows, &[0, 1]);
-    Some(format!(
-        "data source\n\n  {}\n\n{}\n\nfields: {}\n{table}",
-        source.example,
-        source.doc.trim_end(),
-        source.fields
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_has_a_text() {
-        for name in names() {
-            let found = of_library(&name, false).or_else(|| of_operation(&name)).or_else(|| of_source(&name));
-            assert!(found.is_some_and(|t| t.len() > name.len() + 10), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_signature_ends_at_the_body() {
-        assert_eq!(
-            signature("fn f(x: f32[..], g: fn = h({1})) -> f32[..] { x }"),
-            "fn f(x: f32[..], g: fn = h({1})) -> f32[..]"
-        );
-        assert_eq!(
-            signature("layer L(a: int) {\n  forward(x: f32[B]) { x }\n}"),
-            "layer L(a: int)\n  forward(x: f32[B])"
-        );
-    }
 }

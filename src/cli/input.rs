@@ -3,7 +3,7 @@
 use super::{Fault, output, usage};
 use clap::ValueEnum;
 use nnc::check::{Program, Task};
-use nnc::diag::Format;
+use nnc::diag::{Diagnostic, Format, codes};
 use nnc::driver::{self, Checked, Options};
 use nnc::engine::Target;
 use nnc::syntax::ast::TaskKind;
@@ -54,12 +54,27 @@ impl Input {
     }
 }
 
+/// Reads and checks a file that is to run: that its data is absent is no warning, as opening it will fail.
+pub fn checked_to_run(file: &Path, options: &Options, format: Format) -> Result<Checked, Fault> {
+    look(file, options, format, |d| d.code != codes::DATA_UNCHECKED)
+}
+
 /// Reads and checks a file. Warnings are printed; errors are the fault.
 pub fn checked(file: &Path, options: &Options, format: Format) -> Result<Checked, Fault> {
+    look(file, options, format, |_| true)
+}
+
+fn look(
+    file: &Path,
+    options: &Options,
+    format: Format,
+    matters: impl Fn(&Diagnostic) -> bool,
+) -> Result<Checked, Fault> {
     let mut checked = driver::check_file(file, options)?;
     if checked.has_errors() {
         return Err(Fault { diagnostics: checked.diagnostics, sources: checked.sources });
     }
+    checked.diagnostics.retain(matters);
     output::diagnostics(&checked.diagnostics, &checked.sources, format);
     checked.diagnostics.clear();
     Ok(checked)

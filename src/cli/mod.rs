@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, diagnostics and progress to stderr. Exit codes: see [`Exit`].
 
+mod bench;
 mod check;
 mod compile;
 mod doc;
@@ -64,7 +65,7 @@ impl From<Box<Diagnostic>> for Fault {
 impl Fault {
     /// A fault that points into the sources of a checked file.
     pub fn at(d: Box<Diagnostic>, sources: &Sources) -> Fault {
-        Fault { diagnostics: vec![*d], sources: sources.clone() }
+        Fault { sources: sources.clone(), ..Fault::from(d) }
     }
 }
 
@@ -97,6 +98,7 @@ enum Command {
     Check(check::Args),
     Run(run::Args),
     Compile(compile::Args),
+    Bench(bench::Args),
     Plan(plan::Args),
     Summary(summary::Args),
     Explain(explain::Args),
@@ -127,6 +129,10 @@ pub fn main() -> ExitCode {
         Command::Summary(args) => {
             format = args.input.message_format.into();
             summary::run(&args)
+        }
+        Command::Bench(args) => {
+            format = args.input.message_format.into();
+            bench::run(&args)
         }
         Command::Explain(args) => explain::run(&args),
         Command::Doc(args) => doc::run(&args),

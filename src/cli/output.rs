@@ -83,7 +83,7 @@ pub fn duration(seconds: f64) -> String {
 pub fn figure(value: f64) -> String {
     match value.abs() {
         a if !a.is_finite() || a == 0.0 => format!("{value}"),
-        a if a < 1e-3 || a >= 1e5 => format!("{value:.3e}"),
+        a if !(1e-3..1e5).contains(&a) => format!("{value:.3e}"),
         a if a < 10.0 => format!("{value:.4}"),
         a if a < 1000.0 => format!("{value:.2}"),
         _ => format!("{value:.0}"),

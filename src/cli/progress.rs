@@ -31,6 +31,8 @@ pub struct Progress<'a> {
     /// The line of the training figures, until its validation is there.
     line: String,
     validating: bool,
+    /// Batches of the validation at hand: finished, and all.
+    validation: (usize, usize),
 }
 
 /// The window that is running.
@@ -65,6 +67,7 @@ impl<'a> Progress<'a> {
             last_shown: now,
             line: String::new(),
             validating: false,
+            validation: (0, 0),
         }
     }
 
@@ -177,13 +180,24 @@ impl Observer for Progress<'_> {
                 }
                 self.window = Window { since: Instant::now(), samples: 0 };
             }
-            News::Validating { .. } => {
+            News::Validating { batches } => {
                 self.validating = true;
-                if let Some(bar) = &self.bar {
-                    bar.set_message("validating");
+                self.validation = (0, batches);
+            }
+            News::ValidatedBatch => {
+                self.validation.0 += 1;
+                let (done, all) = self.validation;
+                let wait = if self.bar.is_some() { REDRAW } else { SIGN_OF_LIFE };
+                if self.last_shown.elapsed() >= wait {
+                    match &self.bar {
+                        Some(bar) => {
+                            bar.set_message(format!("validating: batch {done} of {all}"));
+                            self.last_shown = Instant::now();
+                        }
+                        None => self.print(&format!("validating: batch {done} of {all}")),
+                    }
                 }
             }
-            News::ValidatedBatch => {}
             News::Validated { done, names, averages, best } => {
                 self.validating = false;
                 let mark = if best { "  *" } else { "" };
@@ -193,6 +207,9 @@ impl Observer for Progress<'_> {
                 self.line = format!("{}  |  validation {}{mark}", self.line, figures(names, averages));
                 self.flush();
             }
+            // The pace is that of steps alone.
+            News::Saved if self.window.samples == 0 => self.window.since = Instant::now(),
+            News::Saved => {}
             News::Warning(d) => output::diagnostics(std::slice::from_ref(d), self.sources, self.format),
             News::Replaying { steps } => {
                 self.flush();

@@ -28,7 +28,7 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     for (name, rows) in &program.models {
         out += &format!("model {name}\n");
         let mut table = vec![head(false)];
-        table.extend(rows.iter().map(|row| line(row, None, None)));
+        table.extend(rows.iter().map(|row| line(name, rows, row, None, None)));
         out += &output::table(&table, &[0, 1, 2]);
         out.push('\n');
     }
@@ -44,10 +44,24 @@ fn head(whole: bool) -> Vec<String> {
     all[..if whole { 5 } else { 3 }].iter().map(|s| s.to_string()).collect()
 }
 
-fn line(row: &LayerRow, parameters: Option<String>, flops: Option<String>) -> Vec<String> {
-    let indent = "  ".repeat(row.depth);
+/// Whether an instance is at a path or below it.
+fn is_below(path: &str, instance: &str) -> bool {
+    path.is_empty() || instance.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A line of the table; `whole` is the name of what has no path.
+fn line(
+    whole: &str,
+    rows: &[LayerRow],
+    row: &LayerRow,
+    parameters: Option<String>,
+    flops: Option<String>,
+) -> Vec<String> {
+    let above = rows.iter().filter(|r| r.path != row.path && is_below(&r.path, &row.path)).count();
+    let indent = "  ".repeat(above);
+    let path = if row.path.is_empty() { whole } else { &row.path };
     let outputs = row.output.iter().map(|t| t.to_string()).collect::<Vec<_>>().join(", ");
-    let fixed = [format!("{indent}{}", row.path), row.layer.clone(), outputs];
+    let fixed = [format!("{indent}{path}"), row.layer.clone(), outputs];
     fixed.into_iter().chain(parameters).chain(flops).collect()
 }
 
@@ -59,18 +73,22 @@ fn count(program: &Program, var: ops::VarId) -> Option<u64> {
 
 fn of_task(program: &Program, task: &Task) -> String {
     let flops = flops(task);
-    let below =
-        |path: &str, scope: &str| scope.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     let mut table = vec![head(true)];
     for row in &task.layers {
         // A layer counts what is below it.
-        let inside = |path: &str| below(&row.path, path);
+        let inside = |path: &str| is_below(&row.path, path);
         let vars = task.vars.iter().filter(|v| program.var(**v).kind == VarKind::Param);
         let own: Option<u64> = vars.filter(|v| inside(&program.var(**v).path)).map(|v| count(program, *v)).sum();
         let work: Option<u64> =
             flops.as_ref().map(|all| all.iter().filter(|(scope, _)| inside(scope)).map(|(_, n)| n).sum());
         let number = |n: Option<u64>| n.map_or("?".to_string(), output::grouped);
-        table.push(line(row, Some(number(own)), Some(work.map_or("?".to_string(), output::short_count))));
+        table.push(line(
+            "",
+            &task.layers,
+            row,
+            Some(number(own)),
+            Some(work.map_or("?".to_string(), output::short_count)),
+        ));
     }
     let mut out = format!("task {}\n{}", task.name, output::table(&table, &[0, 1, 2]));
     let total = |kind| {

@@ -2,6 +2,7 @@
 //! for a parameter by name. Every unknown, missing, doubled or ill-typed argument is an error at its own span.
 
 use super::dataset::{Dataset, HoldOut};
+use super::vocabulary::Tokenizer;
 use super::{Result, SourceInfo};
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::source::Span;
@@ -15,6 +16,7 @@ pub enum ArgValue {
     Float(f64),
     Bool(bool),
     List(Vec<ArgValue>),
+    Tokenizer(Tokenizer),
 }
 
 impl ArgValue {
@@ -25,6 +27,7 @@ impl ArgValue {
             ArgValue::Float(x) => format!("the number {x}"),
             ArgValue::Bool(b) => format!("`{b}`"),
             ArgValue::List(_) => "a list".to_string(),
+            ArgValue::Tokenizer(t) => format!("the tokenizer `{}`", t.text()),
         }
     }
 }
@@ -61,6 +64,8 @@ pub enum Kind {
     HoldOut,
     /// One of these texts.
     Choice(&'static [&'static str]),
+    /// How a text is cut.
+    Tokenizer,
 }
 
 impl Kind {
@@ -71,6 +76,7 @@ impl Kind {
             Kind::Texts => "[string]".to_string(),
             Kind::Size => "int".to_string(),
             Kind::HoldOut => "float | int".to_string(),
+            Kind::Tokenizer => "a tokenizer".to_string(),
             Kind::Choice(words) => words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" | "),
         }
     }
@@ -81,6 +87,7 @@ impl Kind {
             (Kind::Texts, ArgValue::List(items)) => items.iter().all(|i| matches!(i, ArgValue::Str(_))),
             (Kind::Size, ArgValue::Int(_)) => true,
             (Kind::HoldOut, ArgValue::Int(_) | ArgValue::Float(_)) => true,
+            (Kind::Tokenizer, ArgValue::Tokenizer(_)) => true,
             _ => false,
         }
     }
@@ -177,6 +184,11 @@ impl<'a> Call<'a> {
         self.arg(name).map_or(self.span, |a| a.span)
     }
 
+    /// The value of an argument, if given.
+    pub fn value(&self, name: &str) -> Option<&'a ArgValue> {
+        self.arg(name).map(|a| &a.value)
+    }
+
     /// A text argument, if given.
     pub fn text(&self, name: &str) -> Option<&'a str> {
         match &self.arg(name)?.value {
@@ -195,6 +207,14 @@ impl<'a> Call<'a> {
                     _ => None,
                 })
                 .collect(),
+            _ => None,
+        }
+    }
+
+    /// A tokenizer, if given.
+    pub fn tokenizer(&self, name: &str) -> Option<&'a Tokenizer> {
+        match &self.arg(name)?.value {
+            ArgValue::Tokenizer(tokenizer) => Some(tokenizer),
             _ => None,
         }
     }

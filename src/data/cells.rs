@@ -3,7 +3,7 @@
 
 use super::Result;
 use super::files::Found;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, suggest};
 use std::collections::HashMap;
 
 /// Spellings of "no value" in a column of numbers; in a column of text only the empty cell is.
@@ -71,6 +71,23 @@ pub fn header(file: &Found, bytes: &[u8], delimiter: u8) -> Result<Vec<String>> 
     Ok(names)
 }
 
+/// The names of a table that may have no header, for a reader that asks for columns by name, and whether its first line
+/// is the header: it is not if there are as many names as columns, and none of them, nor any that looks like one of
+/// them, stands in it.
+pub fn header_or(file: &Found, bytes: &[u8], delimiter: u8, asked: &[&str]) -> Result<(Vec<String>, bool)> {
+    let mut record = csv::ByteRecord::new();
+    let got = reader(bytes, delimiter).read_byte_record(&mut record).map_err(|e| Box::new(damaged(file, &e)))?;
+    let distinct = asked.iter().enumerate().all(|(i, name)| !asked[..i].contains(name));
+    if got && record.len() == asked.len() && distinct {
+        let cells = record.iter().map(|c| text_of(file, c, 1).map(str::trim)).collect::<Result<Vec<_>>>()?;
+        let near = |name: &&str| suggest::nearest(name, cells.iter().copied()).is_some();
+        if !asked.iter().any(|name| cells.contains(name) || near(name)) {
+            return Ok((asked.iter().map(|name| name.to_string()).collect(), false));
+        }
+    }
+    Ok((header(file, bytes, delimiter)?, true))
+}
+
 /// Reads the columns for which `wanted` holds (one entry a column of the header).
 pub fn read(
     file: &Found,
@@ -78,6 +95,7 @@ pub fn read(
     delimiter: u8,
     names: &[String],
     wanted: &[bool],
+    has_header: bool,
 ) -> Result<(usize, Vec<TableColumn>)> {
     let mut growing: Vec<Option<Growing>> =
         names.iter().zip(wanted).map(|(name, &wanted)| wanted.then(|| Growing::new(name.clone()))).collect();
@@ -85,7 +103,7 @@ pub fn read(
     let mut reader = reader(bytes, delimiter);
     let mut record = csv::ByteRecord::new();
     let mut rows = 0usize;
-    let mut first = true;
+    let mut first = has_header;
     while reader.read_byte_record(&mut record).map_err(|e| Box::new(damaged(file, &e)))? {
         if std::mem::take(&mut first) {
             continue;

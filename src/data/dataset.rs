@@ -2,6 +2,8 @@
 //! wants them. A data set never changes after it was opened, and gathering allocates nothing.
 
 use super::shuffle::Permutation;
+use super::texts::{Ragged, Texts};
+use super::vocabulary::Vocabulary;
 use crate::ops::DType;
 use crate::runtime::mapped_file::MappedFile;
 use std::ops::Deref;
@@ -44,6 +46,8 @@ impl Field {
 #[derive(Clone, Debug)]
 pub enum Bytes {
     Owned(Vec<u8>),
+    /// Ours, of several columns.
+    Shared(Arc<Vec<u8>>),
     Mapped(Arc<MappedFile>),
 }
 
@@ -53,6 +57,7 @@ impl Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match self {
             Bytes::Owned(bytes) => bytes,
+            Bytes::Shared(bytes) => bytes,
             Bytes::Mapped(file) => file,
         }
     }
@@ -69,6 +74,8 @@ pub enum Encoding {
     Scaled(f32),
     /// One byte a value, of an i32 field.
     Widened,
+    /// As `Native`, but a sample starts so many values after the one before it: samples may overlap.
+    Windows(usize),
 }
 
 /// Where the values of a field lie: sample after sample, from `start` on.
@@ -109,6 +116,12 @@ pub struct Dataset {
     /// The number of samples.
     pub count: usize,
     columns: Vec<Column>,
+    /// The texts of every sample, which no step takes as they are.
+    pub texts: Vec<Texts>,
+    /// Lists of numbers that texts became.
+    pub ragged: Vec<Ragged>,
+    /// Fields that were cut from a text by the reader itself.
+    pub vocabularies: Vec<(String, Arc<Vocabulary>)>,
 }
 
 impl Dataset {
@@ -124,24 +137,48 @@ impl Dataset {
         }
         for (field, column) in fields.iter().zip(&columns) {
             let stored = match column.bytes.encoding {
-                Encoding::Native | Encoding::Swapped => field.dtype.bytes(),
+                Encoding::Native | Encoding::Swapped | Encoding::Windows(_) => field.dtype.bytes(),
                 Encoding::Scaled(_) | Encoding::Widened => 1,
             };
             let wanted_dtype = match column.bytes.encoding {
                 Encoding::Scaled(_) => DType::F32,
                 Encoding::Widened => DType::I32,
-                Encoding::Native | Encoding::Swapped => field.dtype,
+                Encoding::Native | Encoding::Swapped | Encoding::Windows(_) => field.dtype,
             };
             if field.dtype != wanted_dtype {
                 return Err(format!("field `{}` is {} but is stored for {wanted_dtype}", field.name, field.dtype));
             }
-            let needed = field.elements().checked_mul(stored).and_then(|n| n.checked_mul(count));
+            let values = match column.bytes.encoding {
+                Encoding::Windows(_) if count == 0 => Some(0),
+                Encoding::Windows(step) => step.checked_mul(count - 1).and_then(|n| n.checked_add(field.elements())),
+                _ => field.elements().checked_mul(count),
+            };
+            let needed = values.and_then(|n| n.checked_mul(stored));
             let end = needed.and_then(|n| n.checked_add(column.bytes.start));
             if end.is_none_or(|end| end > column.bytes.bytes.len()) {
                 return Err(format!("field `{}` has fewer bytes than {count} samples need", field.name));
             }
         }
-        Ok(Dataset { name: name.into(), fields, count, columns })
+        let (texts, ragged, vocabularies) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Dataset { name: name.into(), fields, count, columns, texts, ragged, vocabularies })
+    }
+
+    /// With texts, each of as many samples as there are (a reader's mistake otherwise).
+    pub fn with_texts(self, texts: Vec<Texts>) -> Result<Dataset, String> {
+        match texts.iter().find(|t| t.len() != self.count) {
+            Some(t) => Err(format!("{} texts `{}` for {} samples", t.len(), t.name, self.count)),
+            None => Ok(Dataset { texts, ..self }),
+        }
+    }
+
+    /// The text field with this name.
+    pub fn text(&self, name: &str) -> Option<&Texts> {
+        self.texts.iter().find(|t| t.name == name)
+    }
+
+    /// The lists of numbers made for this key.
+    pub fn ragged(&self, key: &str) -> Option<&Ragged> {
+        self.ragged.iter().find(|r| r.key == key)
     }
 
     /// The index of the field with this name.
@@ -172,6 +209,7 @@ impl Dataset {
             let row = row as usize;
             match storage.encoding {
                 Encoding::Native => out.copy_from_slice(&bytes[row * out.len()..][..out.len()]),
+                Encoding::Windows(step) => out.copy_from_slice(&bytes[row * step * width..][..out.len()]),
                 Encoding::Swapped => {
                     out.copy_from_slice(&bytes[row * out.len()..][..out.len()]);
                     out.chunks_exact_mut(width).for_each(|value| value.reverse());
@@ -234,7 +272,7 @@ pub struct OpenedData {
 
 impl OpenedData {
     /// Splits into training and validation. Which rows are held out depends on the seed and the number of rows alone:
-    /// they are the first that the seed's [`Permutation`] of stream 0 gives.
+    /// they are the first that the seed's [`Permutation`] of stream 0 gives. With texts the seed is always 0.
     pub fn split(&self, seed: u64) -> Split {
         match &self.hold_out {
             HoldOut::Nothing => Split { train: View::all(self.dataset.clone()), validate: None },
@@ -243,6 +281,8 @@ impl OpenedData {
             }
             HoldOut::Rows(held) => {
                 let count = self.dataset.count;
+                // A vocabulary is fitted to what is learned from and is known while compiling: one split for all seeds.
+                let seed = if self.dataset.texts.is_empty() { seed } else { 0 };
                 let shuffled = Permutation::new(count, seed, 0);
                 let mut order: Vec<u32> = (0..count).map(|i| shuffled.at(i) as u32).collect();
                 let mut train = order.split_off((*held).min(count));
@@ -258,7 +298,12 @@ impl OpenedData {
 
     /// What is known about the source without its samples.
     pub fn facts(&self) -> Facts {
-        Facts::new(self.dataset.fields.clone(), self.dataset.count, &self.hold_out)
+        let set = &self.dataset;
+        Facts {
+            texts: set.texts.iter().map(|t| t.name.clone()).collect(),
+            vocabularies: set.vocabularies.iter().map(|(name, v)| (name.clone(), v.size())).collect(),
+            ..Facts::new(set.fields.clone(), set.count, &self.hold_out)
+        }
     }
 }
 
@@ -270,6 +315,10 @@ pub struct Facts {
     pub train: usize,
     /// The number of samples held out.
     pub validate: usize,
+    /// Names of text fields.
+    pub texts: Vec<String>,
+    /// Fields that the reader cuts from a text, with the sizes of their vocabularies.
+    pub vocabularies: Vec<(String, usize)>,
 }
 
 impl Facts {
@@ -280,7 +329,7 @@ impl Facts {
             HoldOut::Rows(held) => (count - held.min(&count), *held),
             HoldOut::Official(test) => (count, test.count),
         };
-        Facts { fields, train, validate }
+        Facts { fields, train, validate, texts: Vec::new(), vocabularies: Vec::new() }
     }
 
     /// All samples, held out or not: `data.count`.

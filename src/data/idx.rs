@@ -27,18 +27,8 @@ pub const INFO: SourceInfo = SourceInfo {
     many_files: false,
     declared: |call| {
         Some(vec![
-            DeclaredField {
-                name: "image".to_string(),
-                dtype: Some(DType::F32),
-                shape: Some(vec![None, None, None]),
-                classes: None,
-            },
-            DeclaredField {
-                name: "label".to_string(),
-                dtype: Some(DType::I32),
-                shape: Some(Vec::new()),
-                classes: call.size("classes"),
-            },
+            DeclaredField::sized("image", DType::F32, &[None, None, None]),
+            DeclaredField { classes: call.size("classes"), ..DeclaredField::sized("label", DType::I32, &[]) },
         ])
     },
     facts,

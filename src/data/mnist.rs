@@ -1,7 +1,7 @@
 //! `mnist(path)`: a folder with MNIST's four files, or those of a set of the same form (Fashion-MNIST, KMNIST). In goes
 //! the folder, out come 28 x 28 pictures in 0..1 and labels of 10 classes; the test files are the validation part.
 
-use super::dataset::{Dataset, Facts, OpenedData};
+use super::dataset::{Dataset, Facts, HoldOut, OpenedData};
 use super::files::{self, Found};
 use super::{Call, DeclaredField, Field, Kind, Parameter, Result, SourceInfo, idx, resize};
 use crate::diag::{Diagnostic, codes};
@@ -103,7 +103,7 @@ fn facts(call: &Call, root: &Path) -> Result<Facts> {
     let count = checked_header(&pair(call, root, "train")?.0)?.count;
     if !call.given("validate") {
         let validate = checked_header(&pair(call, root, "t10k")?.0)?.count;
-        return Ok(Facts { fields: fields(size), train: count, validate });
+        return Ok(Facts { validate, ..Facts::new(fields(size), count, &HoldOut::Nothing) });
     }
     Ok(Facts::new(fields(size), count, &call.hold_out(count)?))
 }

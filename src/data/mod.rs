@@ -6,23 +6,30 @@
 
 mod args;
 mod cells;
+mod chars;
 mod dataset;
 mod digits;
 mod files;
 mod idx;
+mod lines;
 mod loader;
 mod mnist;
 mod npy;
 mod npz;
+mod planned;
 mod resize;
 pub mod shuffle;
 mod table;
 #[cfg(test)]
 mod tests;
+mod texts;
+pub mod vocabulary;
 
 pub use args::{Arg, ArgValue, Call, Kind, Parameter, SourceArgs};
 pub use dataset::{Bytes, Column, Dataset, Encoding, Facts, Field, HoldOut, OpenedData, Split, Storage, View};
 pub use loader::Loader;
+pub use texts::{Ragged, Texts};
+pub use vocabulary::{Tokenizer, Vocabulary};
 
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::ops::DType;
@@ -41,13 +48,30 @@ pub struct DeclaredField {
     pub shape: Option<Vec<Option<usize>>>,
     /// The number of classes, if it is a label and the number is known.
     pub classes: Option<usize>,
+    /// A text: it has neither dtype nor shape until a tokenizer makes numbers of it.
+    pub is_text: bool,
 }
 
 impl DeclaredField {
+    /// A field about which only the name is known.
+    pub fn named(name: impl Into<String>) -> DeclaredField {
+        DeclaredField { name: name.into(), dtype: None, shape: None, classes: None, is_text: false }
+    }
+
+    /// A text.
+    pub fn text(name: impl Into<String>) -> DeclaredField {
+        DeclaredField { is_text: true, ..DeclaredField::named(name) }
+    }
+
+    /// A field of which some sizes are known only by the file, or differ from sample to sample.
+    pub fn sized(name: impl Into<String>, dtype: DType, shape: &[Option<usize>]) -> DeclaredField {
+        DeclaredField { dtype: Some(dtype), shape: Some(shape.to_vec()), ..DeclaredField::named(name) }
+    }
+
     /// A field about which everything is known.
     pub fn known(field: Field) -> DeclaredField {
         let shape = Some(field.shape.into_iter().map(Some).collect());
-        DeclaredField { name: field.name, dtype: Some(field.dtype), shape, classes: field.classes }
+        DeclaredField { name: field.name, dtype: Some(field.dtype), shape, classes: field.classes, is_text: false }
     }
 }
 
@@ -77,7 +101,21 @@ const VALIDATE: Parameter = Parameter {
 
 /// All sources, sorted by name.
 pub fn sources() -> &'static [&'static SourceInfo] {
-    &[&table::CSV, &digits::INFO, &idx::INFO, &mnist::INFO, &npy::INFO, &npz::INFO, &table::TSV]
+    &[
+        &planned::AUDIO_FOLDER,
+        &planned::CIFAR10,
+        &table::CSV,
+        &digits::INFO,
+        &planned::GRAPH,
+        &idx::INFO,
+        &planned::IMAGE_FOLDER,
+        &lines::INFO,
+        &mnist::INFO,
+        &npy::INFO,
+        &npz::INFO,
+        &chars::INFO,
+        &table::TSV,
+    ]
 }
 
 /// The source with this name.
@@ -121,6 +159,11 @@ pub fn facts(name: &str, args: &SourceArgs, root: &Path) -> Result<Facts> {
 pub fn open(name: &str, args: &SourceArgs, root: &Path) -> Result<OpenedData> {
     let call = call(name, args)?;
     (call.source.open)(&call, root)
+}
+
+/// The last part of a data set's name, for headlines.
+pub fn short(name: &str) -> String {
+    files::last_part(Path::new(name))
 }
 
 /// A reader that contradicts itself: our mistake, not the file's.

@@ -19,7 +19,7 @@ pub const INFO: SourceInfo = SourceInfo {
     many_files: true,
     declared: |call| {
         let names = names(call);
-        Some(names.into_iter().map(|n| DeclaredField { name: n, dtype: None, shape: None, classes: None }).collect())
+        Some(names.into_iter().map(DeclaredField::named).collect())
     },
     facts: |call, root| Ok(open(call, root)?.facts()),
     open,

@@ -147,7 +147,7 @@ impl Member {
         let (bytes, range) = match self.method {
             0 => match zip {
                 Bytes::Mapped(_) => (zip.clone(), range),
-                Bytes::Owned(_) => (Bytes::Owned(packed.to_vec()), 0..packed.len()),
+                Bytes::Owned(_) | Bytes::Shared(_) => (Bytes::Owned(packed.to_vec()), 0..packed.len()),
             },
             8 => {
                 let mut unpacked = Vec::new();

@@ -1,12 +1,14 @@
 //! `csv(path)` and `tsv(path)`: tables with a header, plain or gzip. In goes the file, out come either `features` (all
 //! numbers of a row) and `label`, or the columns that were asked for by name.
 //!
-//! A text column is a set of classes: its distinct values, sorted. A label of whole numbers with at most
+//! A column of text that is asked for by name is a text field, of which `tokens` makes numbers. It is a class too if its
+//! values are few: at most [`FEW_CLASSES`], or half as many as there are rows. Otherwise a text column is a set of classes: its distinct values, sorted. A label of whole numbers with at most
 //! [`FEW_CLASSES`] distinct values is one too; any other number is an f32. `label_as` decides otherwise.
 
 use super::cells::{self, TableColumn, Values};
 use super::dataset::{Column, Dataset, Field, OpenedData, Storage};
 use super::files::{self, Found};
+use super::texts::Texts;
 use super::{Call, DeclaredField, Kind, Parameter, Result, SourceInfo, VALIDATE, internal};
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::ops::DType;
@@ -28,7 +30,8 @@ const PARAMETERS: &[Parameter] = &[
         name: "columns",
         kind: Kind::Texts,
         default: Some("all"),
-        doc: "the columns to read, each as a field of its own name instead of `features`",
+        doc: "the columns to read, each as a field of its own name instead of `features`; in a file without a header \
+              they name its columns",
     },
     Parameter {
         name: "label_as",
@@ -68,12 +71,12 @@ pub const TSV: SourceInfo = SourceInfo {
 
 /// Only `columns` tells the fields' names without the file.
 fn declared(call: &Call) -> Option<Vec<DeclaredField>> {
-    let mut names: Vec<String> = call.texts("columns")?.into_iter().map(identifier).collect();
+    let mut fields: Vec<DeclaredField> =
+        call.texts("columns")?.into_iter().map(|name| DeclaredField::text(identifier(name))).collect();
     if call.given("label") {
-        names.push("label".to_string());
+        fields.push(DeclaredField::named("label"));
     }
-    let field = |name| DeclaredField { name, dtype: None, shape: Some(Vec::new()), classes: None };
-    Some(names.into_iter().map(field).collect())
+    Some(fields)
 }
 
 /// A column's name as the name of a field: what cannot be in a name becomes `_`.
@@ -88,7 +91,10 @@ pub fn identifier(name: &str) -> String {
 fn open(call: &Call, root: &Path, delimiter: u8) -> Result<OpenedData> {
     let file = files::find(root, call.text("path").unwrap_or_default(), call.span_of("path"))?;
     let bytes = file.bytes()?;
-    let names = cells::header(&file, &bytes, delimiter)?;
+    let (names, has_header) = match call.texts("columns") {
+        Some(columns) if !call.given("label") => cells::header_or(&file, &bytes, delimiter, &columns)?,
+        _ => (cells::header(&file, &bytes, delimiter)?, true),
+    };
     let label = match call.text("label") {
         Some(label) => Some(position(call, &file, &names, label, "label")?),
         None => None,
@@ -101,7 +107,7 @@ fn open(call: &Call, root: &Path, delimiter: u8) -> Result<OpenedData> {
     };
     let wanted: Vec<bool> =
         (0..names.len()).map(|i| Some(i) == label || asked.as_ref().is_none_or(|a| a.contains(&i))).collect();
-    let (rows, mut columns) = cells::read(&file, &bytes, delimiter, &names, &wanted)?;
+    let (rows, mut columns) = cells::read(&file, &bytes, delimiter, &names, &wanted, has_header)?;
     let rows = treat_missing(call, &file, rows, &mut columns)?;
 
     let mut made = Fields::default();
@@ -110,7 +116,7 @@ fn open(call: &Call, root: &Path, delimiter: u8) -> Result<OpenedData> {
             for index in asked {
                 let column = columns.iter().find(|c| c.name == names[index]);
                 if let Some(column) = column {
-                    made.push_own(&file, column)?;
+                    made.push_asked(&file, column)?;
                 }
             }
         }
@@ -129,6 +135,7 @@ fn open(call: &Call, root: &Path, delimiter: u8) -> Result<OpenedData> {
         made.push(&file, field, column)?;
     }
     let dataset = Dataset::new(file.path.display().to_string(), rows, made.fields, made.columns)
+        .and_then(|set| set.with_texts(made.texts))
         .map_err(|e| internal(call, e))?;
     let hold_out = call.hold_out(rows)?;
     Ok(OpenedData { dataset: Arc::new(dataset), hold_out })
@@ -205,6 +212,7 @@ fn treat_missing(call: &Call, file: &Found, rows: usize, columns: &mut [TableCol
 struct Fields {
     fields: Vec<Field>,
     columns: Vec<Column>,
+    texts: Vec<Texts>,
 }
 
 impl Fields {
@@ -234,6 +242,20 @@ impl Fields {
         }
         self.fields.push(Field::new("features", DType::F32, &[width]));
         self.columns.push(Column::new(Storage::owned(bytes)));
+    }
+
+    /// A column that was asked for by name: a column of text is one, and, if its values are few, a class too.
+    fn push_asked(&mut self, file: &Found, column: &TableColumn) -> Result<()> {
+        let Values::Text { rows, names } = &column.values else { return self.push_own(file, column) };
+        let mut texts = Texts::new(identifier(&column.name));
+        for row in rows {
+            texts.push(names.get(*row as usize).map_or("", String::as_str));
+        }
+        self.texts.push(texts);
+        let mut used = vec![false; names.len()];
+        rows.iter().for_each(|&r| used[r as usize] = true);
+        let distinct = used.iter().filter(|u| **u).count();
+        if distinct <= FEW_CLASSES.max(rows.len() / 2) { self.push_own(file, column) } else { Ok(()) }
     }
 
     /// A column as a field of its own name.

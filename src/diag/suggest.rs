@@ -23,8 +23,8 @@ pub fn distance(a: &str, b: &str) -> usize {
 /// The candidate nearest to `name`, if it is near enough to be what was meant; ties go to the first.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = match name.chars().count() {
-        0..=2 => 1,
-        3..=5 => 2,
+        0..=4 => 1,
+        5..=8 => 2,
         _ => 3,
     };
     let mut best: Option<(usize, &str)> = None;

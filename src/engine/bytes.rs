@@ -1,8 +1,8 @@
 //! Elements as bytes, and back: row-major, little-endian.
 
-use crate::ops::DType;
+use crate::ops::{DType, half};
 
-/// The numbers in a buffer. Half-precision numbers are widened.
+/// The numbers in a buffer.
 pub fn to_f64(dtype: DType, bytes: &[u8]) -> Vec<f64> {
     fn each<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f64) -> Vec<f64> {
         bytes.as_chunks::<N>().0.iter().map(|c| f(*c)).collect()
@@ -14,20 +14,7 @@ pub fn to_f64(dtype: DType, bytes: &[u8]) -> Vec<f64> {
         DType::I64 => each(bytes, |c| i64::from_le_bytes(c) as f64),
         DType::F32 => each(bytes, |c| f64::from(f32::from_le_bytes(c))),
         DType::F64 => each(bytes, f64::from_le_bytes),
-        DType::BF16 => each(bytes, |c: [u8; 2]| f64::from(f32::from_bits(u32::from(u16::from_le_bytes(c)) << 16))),
-        DType::F16 => each(bytes, |c: [u8; 2]| half(u16::from_le_bytes(c))),
-    }
-}
-
-/// A half-precision number (IEEE 754 binary16).
-fn half(bits: u16) -> f64 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
-    sign * match exponent {
-        0 => fraction * 2f64.powi(-24),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        e => (1.0 + fraction / 1024.0) * 2f64.powi(e - 15),
+        DType::F16 | DType::BF16 => each(bytes, |c: [u8; 2]| half::number(u16::from_le_bytes(c), dtype)),
     }
 }
 
@@ -42,9 +29,26 @@ pub fn from_f64(dtype: DType, numbers: impl Iterator<Item = f64>) -> Vec<u8> {
             DType::I32 => out.extend((x as i32).to_le_bytes()),
             DType::I64 => out.extend((x as i64).to_le_bytes()),
             DType::F64 => out.extend(x.to_le_bytes()),
-            // Half-precision tensors are kept wide until there is a target that computes with them.
-            DType::F32 | DType::F16 | DType::BF16 => out.extend((x as f32).to_le_bytes()),
+            DType::F32 => out.extend((x as f32).to_le_bytes()),
+            DType::F16 | DType::BF16 => out.extend(half::bits(x, dtype).to_le_bytes()),
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_through_bytes_and_back() {
+        for dtype in DType::ALL {
+            let numbers = if dtype == DType::Bool { vec![0.0, 1.0] } else { vec![0.0, 1.0, 2.0, 100.0] };
+            let bytes = from_f64(dtype, numbers.iter().copied());
+            assert_eq!(bytes.len(), numbers.len() * dtype.bytes(), "{dtype}");
+            assert_eq!(to_f64(dtype, &bytes), numbers, "{dtype}");
+        }
+        assert_eq!(to_f64(DType::BF16, &from_f64(DType::BF16, [3.14159].into_iter())), [3.140625]);
+        assert_eq!(to_f64(DType::F16, &from_f64(DType::F16, [70000.0].into_iter())), [f64::INFINITY]);
+    }
 }

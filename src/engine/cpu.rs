@@ -12,7 +12,6 @@ use crate::runtime::executable::{Executable, Fault, StepInputs as Given};
 use crate::runtime::launch::Workspaces;
 use crate::runtime::threads::Pool;
 use crate::stages::{self, Times, timed};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// More fields than a step can take.
@@ -20,6 +19,10 @@ const MOST_FIELDS: usize = 32;
 
 /// One entry, compiled.
 struct Compiled {
+    entry: Entry,
+    batch: usize,
+    /// None for those that [`Engine::prepare`] takes.
+    lengths: Option<Vec<usize>>,
     executable: Executable,
     report: EntryReport,
     /// Types of the results.
@@ -38,8 +41,9 @@ pub struct CpuEngine {
     vars: VarMemory,
     arena: Arena,
     pool: Arc<Pool>,
-    compiled: BTreeMap<(Entry, usize), Compiled>,
-    last: Option<(Entry, usize)>,
+    compiled: Vec<Compiled>,
+    /// The one that ran last.
+    last: Option<usize>,
 }
 
 impl CpuEngine {
@@ -54,9 +58,80 @@ impl CpuEngine {
             pool: Arc::new(Pool::new(threads.max(1))),
             types,
             layout,
-            compiled: BTreeMap::new(),
+            compiled: Vec::new(),
             last: None,
         })
+    }
+
+    /// A plan that needs more than the task's `budget` is an error that names the largest tensors.
+    fn within_budget(&self, plan: &Plan) -> Result<(), Box<Diagnostic>> {
+        let Some((budget, span)) = self.task.settings.budget else { return Ok(()) };
+        let needed = (self.vars.bytes() + plan.arena_bytes) as u64;
+        if needed <= budget {
+            return Ok(());
+        }
+        let size = |bytes: u64| plan::report::size(bytes as usize);
+        let mut fault = Diagnostic::error(
+            codes::BUDGET,
+            span,
+            format!("a step needs {}, more than the budget of {}", size(needed), size(budget)),
+        )
+        .label("the budget")
+        .note(format!(
+            "{} of variables and {} of arena",
+            size(self.vars.bytes() as u64),
+            size(plan.arena_bytes as u64)
+        ));
+        let mut buffers: Vec<&plan::Buffer> = plan.schedule.buffers.iter().collect();
+        buffers.sort_by_key(|b| std::cmp::Reverse(b.bytes()));
+        let mut places = vec![span];
+        for buffer in buffers.iter().take(12) {
+            if places.len() < 4 && !places.contains(&buffer.origin.span) {
+                places.push(buffer.origin.span);
+                let text = format!("{} for {} {:?}", size(buffer.bytes() as u64), buffer.dtype, buffer.shape);
+                fault = fault.also(buffer.origin.span, text);
+            }
+        }
+        Err(Box::new(fault.help("a smaller batch or a narrower net needs less; `nnc plan` lists every tensor")))
+    }
+
+    /// The place of what is compiled for these sizes; compiles it if it is not there.
+    fn ready(&mut self, entry: Entry, batch: usize, lengths: Option<&[usize]>) -> Result<usize, Box<Diagnostic>> {
+        // Where no size differs from batch to batch there are no lengths to tell.
+        let lengths = lengths.filter(|l| !l.is_empty());
+        let fits = |c: &Compiled| c.entry == entry && c.batch == batch && c.lengths.as_deref() == lengths;
+        if let Some(i) = self.compiled.iter().position(fits) {
+            return Ok(i);
+        }
+        if self.task.fields.len() > MOST_FIELDS {
+            let headline = format!("a step can take at most {MOST_FIELDS} fields");
+            return Err(Box::new(Diagnostic::error(codes::TARGET, self.task.span, headline)));
+        }
+        let mut report = EntryReport::default();
+        let graph = stages::step_graph_of(&self.task, entry, batch, lengths.unwrap_or(&[]), &mut report.stages)?;
+        let (plan, executable) = self.compile(&graph, &mut report.stages)?;
+        self.within_budget(&plan)?;
+        report.flops = stages::flops(&graph);
+        report.kernels = plan.schedule.kernels.len();
+        report.launches = plan.schedule.launches.len();
+        report.arena_bytes = plan.arena_bytes;
+        report.lower_bound = plan.lower_bound;
+        report.constant_bytes = executable.own_memory().constants;
+        let mut values: Vec<(u32, TensorType<usize>)> = graph
+            .outputs
+            .iter()
+            .filter_map(|o| match o.kind {
+                OutputKind::Value(i) => Some((i, graph.ty(o.node).clone())),
+                OutputKind::Update(_) => None,
+            })
+            .collect();
+        values.sort_by_key(|v| v.0);
+        let values = values.into_iter().map(|v| v.1).collect();
+        let scopes = graph.scopes.clone();
+        let names = plan.schedule.launches.iter().map(|l| (launch_name(&plan, l), l.flops)).collect();
+        let lengths = lengths.map(<[usize]>::to_vec);
+        self.compiled.push(Compiled { entry, batch, lengths, executable, report, values, scopes, names });
+        Ok(self.compiled.len() - 1)
     }
 
     fn compile(&mut self, graph: &Graph<usize>, times: &mut Times) -> Result<(Plan, Executable), Box<Diagnostic>> {
@@ -78,9 +153,9 @@ impl CpuEngine {
         inputs: &StepInputs,
         times: usize,
     ) -> Result<Vec<LaunchTime>, Box<Diagnostic>> {
-        self.prepare(entry, batch)?;
+        let i = self.ready(entry, batch, Some(inputs.lengths))?;
         let (slots, count) = slices(inputs);
-        let Some(compiled) = self.compiled.get_mut(&(entry, batch)) else { return Ok(Vec::new()) };
+        let compiled = &mut self.compiled[i];
         let mut spent = vec![0u64; compiled.executable.launches()];
         for _ in 0..times {
             let given = given(inputs, &slots[..count]);
@@ -170,35 +245,8 @@ fn slices<'a>(inputs: &StepInputs<'a>) -> ([&'a [u8]; MOST_FIELDS], usize) {
 
 impl Engine for CpuEngine {
     fn prepare(&mut self, entry: Entry, batch: usize) -> Result<&EntryReport, Box<Diagnostic>> {
-        if !self.compiled.contains_key(&(entry, batch)) {
-            if self.task.fields.len() > MOST_FIELDS {
-                let headline = format!("a step can take at most {MOST_FIELDS} fields");
-                return Err(Box::new(Diagnostic::error(codes::TARGET, self.task.span, headline)));
-            }
-            let mut report = EntryReport::default();
-            let graph = stages::step_graph(&self.task, entry, batch, &mut report.stages)?;
-            let (plan, executable) = self.compile(&graph, &mut report.stages)?;
-            report.flops = stages::flops(&graph);
-            report.kernels = plan.schedule.kernels.len();
-            report.launches = plan.schedule.launches.len();
-            report.arena_bytes = plan.arena_bytes;
-            report.lower_bound = plan.lower_bound;
-            report.constant_bytes = executable.own_memory().constants;
-            let mut values: Vec<(u32, TensorType<usize>)> = graph
-                .outputs
-                .iter()
-                .filter_map(|o| match o.kind {
-                    OutputKind::Value(i) => Some((i, graph.ty(o.node).clone())),
-                    OutputKind::Update(_) => None,
-                })
-                .collect();
-            values.sort_by_key(|v| v.0);
-            let values = values.into_iter().map(|v| v.1).collect();
-            let scopes = graph.scopes.clone();
-            let names = plan.schedule.launches.iter().map(|l| (launch_name(&plan, l), l.flops)).collect();
-            self.compiled.insert((entry, batch), Compiled { executable, report, values, scopes, names });
-        }
-        Ok(&self.compiled[&(entry, batch)].report)
+        let i = self.ready(entry, batch, None)?;
+        Ok(&self.compiled[i].report)
     }
 
     fn initialise(&mut self, seed: u64) -> Result<(), Box<Diagnostic>> {
@@ -227,22 +275,20 @@ impl Engine for CpuEngine {
     }
 
     fn run(&mut self, entry: Entry, batch: usize, inputs: &StepInputs) -> Result<(), Box<Diagnostic>> {
-        if !self.compiled.contains_key(&(entry, batch)) {
-            self.prepare(entry, batch)?;
-        }
+        let i = self.ready(entry, batch, Some(inputs.lengths))?;
         let (slots, count) = slices(inputs);
-        let Some(compiled) = self.compiled.get_mut(&(entry, batch)) else { return Ok(()) };
-        self.last = Some((entry, batch));
+        self.last = Some(i);
+        let compiled = &mut self.compiled[i];
         compiled.executable.run(&mut self.vars, &mut self.arena, &given(inputs, &slots[..count]))
     }
 
     fn scalar(&self, position: usize) -> f64 {
-        let compiled = self.last.and_then(|key| self.compiled.get(&key));
+        let compiled = self.last.and_then(|i| self.compiled.get(i));
         compiled.and_then(|c| c.executable.scalar(&self.arena, position as u32)).unwrap_or(f64::NAN)
     }
 
     fn value(&self, position: usize) -> VarTensor {
-        let compiled = self.last.and_then(|key| self.compiled.get(&key));
+        let compiled = self.last.and_then(|i| self.compiled.get(i));
         let found = compiled.and_then(|c| {
             let bytes = c.executable.value(&self.arena, position as u32)?.to_vec();
             let ty = c.values.get(position)?;
@@ -254,7 +300,8 @@ impl Engine for CpuEngine {
     fn explain_not_finite(&mut self, entry: Entry, batch: usize, inputs: &StepInputs) -> Option<Diagnostic> {
         let (slots, count) = slices(inputs);
         let before = self.vars.clone();
-        let compiled = self.compiled.get_mut(&(entry, batch))?;
+        let i = self.ready(entry, batch, Some(inputs.lengths)).ok()?;
+        let compiled = &mut self.compiled[i];
         let given = given(inputs, &slots[..count]);
         let found = compiled.executable.run_checked(&mut self.vars, &mut self.arena, &given);
         self.vars.copy_from(&before);

@@ -17,7 +17,8 @@ pub struct InterpreterEngine {
     task: Task,
     types: Vec<TensorType<usize>>,
     vars: BTreeMap<VarId, Tensor>,
-    prepared: BTreeMap<(Entry, usize), (Graph<usize>, EntryReport)>,
+    /// By entry, batch size, and the sizes that differ from batch to batch.
+    prepared: BTreeMap<(Entry, usize, Vec<usize>), (Graph<usize>, EntryReport)>,
     values: Vec<(Tensor, DType)>,
 }
 
@@ -38,12 +39,29 @@ impl InterpreterEngine {
         let mut fields = Vec::new();
         for (field, bytes) in self.task.fields.iter().zip(inputs.fields) {
             let mut shape: Vec<usize> = if self.task.batch.is_some() { vec![batch] } else { Vec::new() };
-            let sizes = Sizes::of(&self.task, batch);
+            let sizes = Sizes::with(&self.task, batch, inputs.lengths);
             shape.extend(field.shape.iter().map(|d| sizes.number(d).unwrap_or(0) as usize));
             let elements = bytes::to_f64(field.dtype, bytes);
             fields.push(tensor(&shape, elements).unwrap_or_default());
         }
         Inputs { vars: self.vars.clone(), fields, clock: clock(inputs.clock), key: key(inputs.seed, inputs.clock.step) }
+    }
+
+    fn ready(
+        &mut self,
+        entry: Entry,
+        batch: usize,
+        lengths: &[usize],
+    ) -> Result<&(Graph<usize>, EntryReport), Box<Diagnostic>> {
+        let key = (entry, batch, lengths.to_vec());
+        if !self.prepared.contains_key(&key) {
+            let mut report = EntryReport::default();
+            let graph = stages::step_graph_of(&self.task, entry, batch, lengths, &mut report.stages)?;
+            report.launches = graph.nodes.len();
+            report.flops = stages::flops(&graph);
+            self.prepared.insert(key.clone(), (graph, report));
+        }
+        Ok(&self.prepared[&key])
     }
 
     fn fault(message: String, origin: Origin) -> Box<Diagnostic> {
@@ -62,14 +80,7 @@ fn key(seed: u64, step: u64) -> [u32; 4] {
 
 impl Engine for InterpreterEngine {
     fn prepare(&mut self, entry: Entry, batch: usize) -> Result<&EntryReport, Box<Diagnostic>> {
-        if !self.prepared.contains_key(&(entry, batch)) {
-            let mut report = EntryReport::default();
-            let graph = stages::step_graph(&self.task, entry, batch, &mut report.stages)?;
-            report.launches = graph.nodes.len();
-            report.flops = stages::flops(&graph);
-            self.prepared.insert((entry, batch), (graph, report));
-        }
-        Ok(&self.prepared[&(entry, batch)].1)
+        Ok(&self.ready(entry, batch, &[])?.1)
     }
 
     fn initialise(&mut self, seed: u64) -> Result<(), Box<Diagnostic>> {
@@ -85,10 +96,9 @@ impl Engine for InterpreterEngine {
     }
 
     fn run(&mut self, entry: Entry, batch: usize, inputs: &StepInputs) -> Result<(), Box<Diagnostic>> {
-        self.prepare(entry, batch)?;
         let given = self.inputs(batch, inputs);
-        let graph = &self.prepared[&(entry, batch)].0;
-        let outputs = Interpreter::run(graph, &given).map_err(|f| Self::fault(f.message, f.origin))?;
+        let graph = self.ready(entry, batch, inputs.lengths)?.0.clone();
+        let outputs = Interpreter::run(&graph, &given).map_err(|f| Self::fault(f.message, f.origin))?;
         let mut values = Vec::new();
         for (output, (kind, value)) in graph.outputs.iter().zip(outputs) {
             match kind {
@@ -116,7 +126,7 @@ impl Engine for InterpreterEngine {
 
     fn explain_not_finite(&mut self, entry: Entry, batch: usize, inputs: &StepInputs) -> Option<Diagnostic> {
         let given = self.inputs(batch, inputs);
-        let mut graph = self.prepared.get(&(entry, batch))?.0.clone();
+        let mut graph = self.ready(entry, batch, inputs.lengths).ok()?.0.clone();
         // Every node becomes a result, in order: the first that is not finite is the culprit.
         graph.outputs =
             graph.ids().map(|node| crate::graph::Output { kind: OutputKind::Value(node.0), node }).collect();

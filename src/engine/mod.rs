@@ -29,6 +29,8 @@ pub enum Entry {
 pub struct StepInputs<'a> {
     /// One buffer a field of the task, in its order: `batch` samples in the field's dtype, row-major, little-endian.
     pub fields: &'a [Vec<u8>],
+    /// The sizes that differ from batch to batch, in the order of [`Task::varying`](crate::check::Task::varying).
+    pub lengths: &'a [usize],
     pub clock: ClockValues,
     pub seed: u64,
 }
@@ -60,7 +62,7 @@ pub struct EntryReport {
 /// A task ready to run on some target.
 pub trait Engine {
     /// Compiles an entry for a batch size (0 for a task without a batch) unless it is compiled already. Memory is taken
-    /// here, never in [`run`](Engine::run).
+    /// here, and in [`run`](Engine::run) only for lengths that it meets for the first time.
     fn prepare(&mut self, entry: Entry, batch: usize) -> Result<&EntryReport, Box<Diagnostic>>;
 
     /// Gives every variable its first value, keyed by the seed.

@@ -28,7 +28,7 @@ use std::fmt::{self, Display, Write};
 use std::str::FromStr;
 
 use super::{Graph, NodeId, Origin, Output, OutputKind, TensorType};
-use crate::ops::{self, Binary, Clock, Compare, DType, Op, Reduce, Scan, Unary, VarId, Window};
+use crate::ops::{self, Binary, Clock, Compare, Cumulative, DType, Op, Reduce, Scan, Unary, VarId, Window};
 use crate::source::{FileId, Span};
 
 /// The text of a graph.
@@ -129,6 +129,10 @@ fn attributes<D: Display>(op: &Op<D>) -> Vec<(&'static str, String)> {
         }
         Op::Concat { axis } | Op::ArgReduce { axis, .. } | Op::Take { axis } | Op::Pick { axis } => {
             vec![("axis", axis.to_string())]
+        }
+        Op::Cumulate { axis, reverse, .. } => vec![("axis", axis.to_string()), ("reverse", reverse.to_string())],
+        Op::ArgSort { axis, descending } => {
+            vec![("axis", axis.to_string()), ("descending", descending.to_string())]
         }
         Op::ScatterAdd { axis, size } => vec![("axis", axis.to_string()), ("size", size.to_string())],
         Op::Reduce { axes, .. } => vec![("axes", list(axes))],
@@ -375,6 +379,9 @@ fn parse_op(name: &str, a: &Attributes) -> Result<Op<usize>, String> {
     if let Some(op) = Reduce::from_name(name) {
         return Ok(Op::Reduce { op, axes: a.list("axes")? });
     }
+    if let Some(op) = Cumulative::from_name(name) {
+        return Ok(Op::Cumulate { op, axis: a.one("axis")?, reverse: a.get("reverse")? == "true" });
+    }
     Ok(match name {
         "read" => Op::Read(VarId(a.one("var")?)),
         "field" => Op::Field(a.one("index")?),
@@ -400,6 +407,7 @@ fn parse_op(name: &str, a: &Attributes) -> Result<Op<usize>, String> {
         "concat" => Op::Concat { axis: a.one("axis")? },
         "argmax" => Op::ArgReduce { max: true, axis: a.one("axis")? },
         "argmin" => Op::ArgReduce { max: false, axis: a.one("axis")? },
+        "argsort" => Op::ArgSort { axis: a.one("axis")?, descending: a.get("descending")? == "true" },
         "take" => Op::Take { axis: a.one("axis")? },
         "scatter_add" => Op::ScatterAdd { axis: a.one("axis")?, size: a.one("size")? },
         "pick" => Op::Pick { axis: a.one("axis")? },

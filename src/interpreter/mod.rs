@@ -2,11 +2,13 @@
 //! the two can be compared; it is also the target `interpreter`, which trains whole models.
 //!
 //! In go a graph without `Gradient` nodes and the values of its leaves; out come the values of its outputs, in order.
-//! Whole numbers and truth values are carried as f64, exactly below 2^53. A fault names the node.
+//! Whole numbers and truth values are carried as f64, exactly below 2^53; halves are rounded after every operation. A
+//! fault names the node.
 
 mod elementwise;
 mod index;
 mod movement;
+mod order;
 mod reduce;
 mod scan;
 mod window;
@@ -16,7 +18,7 @@ use std::collections::BTreeMap;
 use ndarray::{ArcArray, Array1, IxDyn};
 
 use crate::graph::{Graph, Node, NodeId, Origin, OutputKind};
-use crate::ops::{Clock, Op, VarId, def_of, threefry};
+use crate::ops::{Clock, Lowering, Op, VarId, def_of, half, threefry};
 
 /// The value of a node; cheap to clone.
 pub type Tensor = ArcArray<f64, IxDyn>;
@@ -82,7 +84,7 @@ fn run_with(graph: &Graph<usize>, inputs: &Inputs, parameters: &[Tensor]) -> Res
                 let given = parameters.get(*index as usize).cloned();
                 given.ok_or_else(|| fault(format!("parameter {index} has no value")))?
             }
-            _ => evaluate(node, &operands, &types, inputs).map_err(fault)?,
+            _ => rounded(node, evaluate(node, &operands, &types, inputs).map_err(fault)?),
         };
         if value.shape() != node.ty.shape {
             let name = def_of(&node.op).name;
@@ -102,6 +104,15 @@ fn run_with(graph: &Graph<usize>, inputs: &Inputs, parameters: &[Tensor]) -> Res
         .iter()
         .filter_map(|output| Some((output.kind, standard(values[output.node.index()].as_ref()?))))
         .collect())
+}
+
+/// The value in the node's dtype: halves are rounded after every operation. Wider floats keep all digits.
+fn rounded(node: &Node<usize>, value: Tensor) -> Tensor {
+    let moved = matches!(def_of(&node.op).lowering, Lowering::View);
+    if !node.ty.dtype.is_half() || moved {
+        return value;
+    }
+    value.map(|x| half::round(*x, node.ty.dtype)).into_shared()
 }
 
 /// The same elements, row by row in memory.
@@ -167,6 +178,8 @@ fn evaluate(
         (Op::Concat { axis }, parts) => movement::concat(parts, *axis)?,
         (Op::Reduce { op, axes }, [x]) => reduce::reduce(*op, x, axes, node.ty.dtype)?,
         (Op::ArgReduce { max, axis }, [x]) => reduce::arg(*max, x, *axis)?,
+        (Op::Cumulate { op, axis, reverse }, [x]) => order::cumulate(*op, x, *axis, *reverse, node.ty.dtype)?,
+        (Op::ArgSort { axis, descending }, [x]) => order::argsort(x, *axis, *descending)?,
         (Op::Take { axis }, [x, index]) => index::take(x, index, *axis)?,
         (Op::ScatterAdd { axis, size }, [updates, index]) => index::scatter_add(updates, index, *axis, *size)?,
         (Op::Pick { axis }, [x, index]) => index::pick(x, index, *axis)?,

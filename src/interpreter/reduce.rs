@@ -31,8 +31,20 @@ pub fn reduce(op: Reduce, x: &Tensor, axes: &[usize], dtype: DType) -> Result<Te
         Reduce::Prod if dtype.is_float() => fold(x, axes, |row| row.iter().product()),
         Reduce::Sum => integer(Binary::Add, 0.0),
         Reduce::Prod => integer(Binary::Mul, 1.0),
-        Reduce::Max => fold(x, axes, |row| row.iter().copied().fold(f64::NEG_INFINITY, scalar::max)),
-        Reduce::Min => fold(x, axes, |row| row.iter().copied().fold(f64::INFINITY, scalar::min)),
+        Reduce::Max => fold(x, axes, |row| row.iter().copied().fold(range(dtype).0, scalar::max)),
+        Reduce::Min => fold(x, axes, |row| row.iter().copied().fold(range(dtype).1, scalar::min)),
+    }
+}
+
+/// The smallest and the largest number of a dtype: what the maximum and the minimum of nothing are.
+fn range(dtype: DType) -> (f64, f64) {
+    match dtype {
+        DType::Bool => (0.0, 1.0),
+        DType::U8 => (0.0, 255.0),
+        DType::I8 => (-128.0, 127.0),
+        DType::I32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
+        DType::I64 => (i64::MIN as f64, i64::MAX as f64),
+        _ => (f64::NEG_INFINITY, f64::INFINITY),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Elements are row-major. "In order" below: operands are listed as `inputs`.
 
 use super::scan::Scan;
-use super::types::{Binary, Compare, Reduce, Unary};
+use super::types::{Binary, Compare, Cumulative, Reduce, Unary};
 
 /// A persistent value by its number in the program's list: a parameter, a layer's state, an optimizer's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +120,19 @@ pub enum Op<D> {
         axis: usize,
     },
 
+    // ---- along an axis ----
+    /// Element `i` is the fold of the operand's elements up to `i` along the axis; with `reverse`, from `i` on.
+    Cumulate {
+        op: Cumulative,
+        axis: usize,
+        reverse: bool,
+    },
+    /// The indices (`i32`) that put the axis in order, equal elements in theirs; NaN is the largest.
+    ArgSort {
+        axis: usize,
+        descending: bool,
+    },
+
     // ---- indexing ----
     /// `x, index`: rows of `x` along the axis; shape = x[..axis] + index + x[axis+1..].
     Take {
@@ -230,6 +243,8 @@ impl<D> Op<D> {
             Op::Concat { axis } => Op::Concat { axis: *axis },
             Op::Reduce { op, axes } => Op::Reduce { op: *op, axes: axes.clone() },
             Op::ArgReduce { max, axis } => Op::ArgReduce { max: *max, axis: *axis },
+            Op::Cumulate { op, axis, reverse } => Op::Cumulate { op: *op, axis: *axis, reverse: *reverse },
+            Op::ArgSort { axis, descending } => Op::ArgSort { axis: *axis, descending: *descending },
             Op::Take { axis } => Op::Take { axis: *axis },
             Op::ScatterAdd { axis, size: n } => Op::ScatterAdd { axis: *axis, size: size(n)? },
             Op::Pick { axis } => Op::Pick { axis: *axis },

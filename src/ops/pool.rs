@@ -25,13 +25,18 @@ fn pooled(x: &Ty, window: &Window<Dim>) -> Result<Vec<Dim>, ShapeFault> {
 /// A window that lies in the padding has no largest element.
 fn check_padding(window: &Window<Dim>) -> Result<(), ShapeFault> {
     for (i, kernel) in window.kernel.iter().enumerate() {
-        for padding in [&window.pad_low[i], &window.pad_high[i]] {
-            let half = kernel.number().map(|k| k / 2);
-            if let (Some(p), Some(half)) = (padding.number(), half)
-                && p > half
-            {
-                return attribute(format!("a padding of {p} is more than half of the kernel {kernel}"));
-            }
+        let half = kernel.number().map(|k| k / 2);
+        if let (Some(p), Some(half)) = (window.pad_low[i].number(), half)
+            && p > half
+        {
+            return attribute(format!("a padding of {p} is more than half of the kernel {kernel}"));
+        }
+        // What `ceil_mode` adds at the end is less than a stride, and the last window begins before it.
+        let most = [kernel.number(), window.stride[i].number(), half];
+        if let (Some(p), [Some(k), Some(s), Some(half)]) = (window.pad_high[i].number(), most)
+            && p > half.max((half + s - 1).min(k - 1))
+        {
+            return attribute(format!("a padding of {p} is more than half of the kernel {kernel}"));
         }
     }
     Ok(())
@@ -89,7 +94,39 @@ fn window_arg(args: &[ArgValue], axes: usize) -> Result<Window<Dim>, ShapeFault>
     let Some(kernel) = ints_for(args, 1, axes)? else {
         return attribute("the size of the window is missing");
     };
-    from_args(kernel.clone(), kernel, args, [2, 3, 4])
+    let mut window = from_args(kernel.clone(), kernel, args, [2, 3, 4])?;
+    if matches!(args.get(5), Some(ArgValue::Bool(true))) {
+        let x = tensor_arg(args, 0)?;
+        for i in 0..axes {
+            let extra = room_for_last(&x.shape[x.rank() - axes + i], &window, i)?;
+            window.pad_high[i] = window.pad_high[i].add(&extra);
+        }
+    }
+    Ok(window)
+}
+
+/// What must be added at the end of an axis so that the last window, which begins inside the operand or its padding
+/// before, is whole.
+fn room_for_last(size: &Dim, window: &Window<Dim>, axis: usize) -> Result<Dim, ShapeFault> {
+    let one = Dim::from(1i64);
+    let stride = &window.stride[axis];
+    let reach = window.dilation[axis].mul(&window.kernel[axis].sub(&one)).add(&one);
+    let slack = size.add(&window.pad_low[axis]).add(&window.pad_high[axis]).sub(&reach);
+    let mut steps = slack.add(stride).sub(&one).floor_div(stride);
+    let beyond = steps.mul(stride).sub(size).sub(&window.pad_low[axis]);
+    match beyond.number() {
+        Some(n) if n >= 0 => steps = steps.sub(&one),
+        Some(_) => {}
+        None => {
+            // The last window begins less than a stride after the last place it could, so inside if padding leaves room.
+            let most = stride.add(&window.pad_high[axis]).sub(&reach);
+            if most.number().is_none_or(|n| n > 0) {
+                return attribute("`ceil_mode` needs the size to be known, or a stride no larger than the kernel");
+            }
+        }
+    }
+    let extra = steps.mul(stride).sub(&slack);
+    Ok(if extra.number().is_some_and(|n| n < 0) { Dim::default() } else { extra })
 }
 
 const POOL: &[ParamSpec] = &[
@@ -98,6 +135,7 @@ const POOL: &[ParamSpec] = &[
     param("stride", ArgKind::Ints, ArgDefault::None),
     param("padding", ArgKind::Words(&["same", "valid"]), ArgDefault::Int(0)),
     param("dilation", ArgKind::Ints, ArgDefault::Int(1)),
+    param("ceil_mode", ArgKind::Bool, ArgDefault::Bool(false)),
 ];
 
 fn flops(_: &Op<usize>, window: &Window<usize>, dy: &TensorType<usize>) -> u64 {
@@ -136,11 +174,13 @@ fn sample(op: Op<usize>, inputs: &[&[usize]]) -> Sample {
 pub static MAX_POOL: OpDef = OpDef {
     name: "max_pool",
     doc: "`max_pool2d(x, kernel, stride: kernel, padding: 0, dilation: 1)`: the largest element of each window over \
-          the last two axes; padding never wins; `max_pool1d` over the last. Of equal elements the first has all of \
+          the last two axes; padding never wins; `max_pool1d` over the last, `max_pool3d` over three. \
+          `ceil_mode: true` counts a last window that only begins inside. Of equal elements the first has all of \
           the gradient. There are floor((n + low + high - dilation (k - 1) - 1) / stride) + 1 windows along an axis.",
     surfaces: &[
         Surface { name: "max_pool1d", params: POOL, build: |args| Ok(Op::MaxPool { window: window_arg(args, 1)? }) },
         Surface { name: "max_pool2d", params: POOL, build: |args| Ok(Op::MaxPool { window: window_arg(args, 2)? }) },
+        Surface { name: "max_pool3d", params: POOL, build: |args| Ok(Op::MaxPool { window: window_arg(args, 3)? }) },
     ],
     infer,
     gradient: GradientRule::Rule(|graph, node, dy| {
@@ -167,10 +207,11 @@ pub static MAX_POOL_GRAD: OpDef = OpDef {
 pub static SUM_POOL: OpDef = OpDef {
     name: "sum_pool",
     doc: "`sum_pool2d(x, kernel, stride: kernel, padding: 0, dilation: 1)`: the sum of each window over the last two \
-          axes; padding counts as 0; `sum_pool1d` over the last.",
+          axes; padding counts as 0; `sum_pool1d` over the last, `sum_pool3d` over three.",
     surfaces: &[
         Surface { name: "sum_pool1d", params: POOL, build: |args| Ok(Op::SumPool { window: window_arg(args, 1)? }) },
         Surface { name: "sum_pool2d", params: POOL, build: |args| Ok(Op::SumPool { window: window_arg(args, 2)? }) },
+        Surface { name: "sum_pool3d", params: POOL, build: |args| Ok(Op::SumPool { window: window_arg(args, 3)? }) },
     ],
     infer,
     gradient: GradientRule::Rule(|graph, node, dy| {

@@ -1,6 +1,7 @@
 //! Scalar operations on `f64`: what constant folding and the interpreter compute with. Whole numbers and truth values
-//! are exact: integers wrap around in their own width, bools are 0 and 1.
+//! are exact: integers wrap around in their own width, bools are 0 and 1. Halves are rounded after each operation.
 
+use super::half;
 use super::types::{Binary, Compare, DType, Unary};
 
 /// Two's complement in the width of the dtype.
@@ -25,7 +26,7 @@ pub fn unary(op: Unary, x: f64, dtype: DType) -> f64 {
             _ => x,
         };
     }
-    match op {
+    let y = match op {
         Unary::Neg => -x,
         Unary::Abs => x.abs(),
         Unary::Exp => x.exp(),
@@ -39,14 +40,15 @@ pub fn unary(op: Unary, x: f64, dtype: DType) -> f64 {
         Unary::Ceil => x.ceil(),
         Unary::Round => x.round_ties_even(),
         Unary::Not => f64::from(u8::from(x == 0.0)),
-    }
+    };
+    if dtype.is_half() { half::round(y, dtype) } else { y }
 }
 
 pub fn binary(op: Binary, a: f64, b: f64, dtype: DType) -> f64 {
     if !dtype.is_float() {
         return integer_binary(op, a as i128, b as i128, dtype);
     }
-    match op {
+    let result = match op {
         Binary::Add => a + b,
         Binary::Sub => a - b,
         Binary::Mul => a * b,
@@ -63,7 +65,8 @@ pub fn binary(op: Binary, a: f64, b: f64, dtype: DType) -> f64 {
         Binary::Or => f64::from(u8::from(a != 0.0 || b != 0.0)),
         Binary::Xor => f64::from(u8::from((a != 0.0) != (b != 0.0))),
         Binary::Shl | Binary::Shr => f64::NAN,
-    }
+    };
+    if dtype.is_half() { half::round(result, dtype) } else { result }
 }
 
 fn integer_binary(op: Binary, a: i128, b: i128, dtype: DType) -> f64 {
@@ -135,21 +138,9 @@ pub fn cast(x: f64, from: DType, to: DType) -> f64 {
         DType::I8 => f64::from(x as i8),
         DType::I32 => f64::from(x as i32),
         DType::I64 => x as i64 as f64,
-        DType::F16 => round_to(x, 11, -14, 65504.0),
-        DType::BF16 => round_to(x, 8, -126, 3.3895313892515355e38),
+        DType::F16 | DType::BF16 => half::round(x, to),
         DType::F32 | DType::F64 => x,
     }
-}
-
-/// The nearest number with `digits` binary digits and exponents from `least`, ties to even; beyond `largest`, infinity.
-fn round_to(x: f64, digits: i32, least: i32, largest: f64) -> f64 {
-    if x == 0.0 || !x.is_finite() {
-        return x;
-    }
-    let exponent = (((x.to_bits() >> 52) & 0x7ff) as i32 - 1023).max(least);
-    let unit = 2f64.powi(exponent - digits + 1);
-    let rounded = (x / unit).round_ties_even() * unit;
-    if rounded.abs() > largest { f64::INFINITY.copysign(x) } else { rounded }
 }
 
 /// The error function by its series with positive terms,

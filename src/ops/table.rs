@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::def::{OpDef, ShapeFault, Surface};
 use super::op::Op;
 use super::types::{Binary, Compare, Reduce, Unary};
-use super::{conv, elementwise, index, leaf, matmul, movement, pool, random, reduce, scan};
+use super::{conv, elementwise, index, leaf, matmul, movement, order, pool, random, reduce, scan};
 use crate::dims::Dim;
 use crate::graph::TensorType;
 
@@ -30,6 +30,8 @@ pub static TABLE: LazyLock<Vec<&'static OpDef>> = LazyLock::new(|| {
     table.extend([&movement::SLICE, &movement::PAD, &movement::CONCAT]);
     table.extend(&reduce::REDUCE);
     table.extend([&reduce::ARGMAX, &reduce::ARGMIN]);
+    table.extend(&order::CUMULATE);
+    table.push(&order::ARGSORT);
     table.extend([&index::TAKE, &index::SCATTER_ADD, &index::PICK]);
     table.extend([&matmul::MATMUL, &conv::CONV_OP, &conv::CONV_INPUT_GRAD, &conv::CONV_WEIGHT_GRAD]);
     table.extend([&pool::MAX_POOL, &pool::MAX_POOL_GRAD, &pool::SUM_POOL, &pool::SUM_POOL_GRAD]);
@@ -65,6 +67,8 @@ pub fn def_of<D>(op: &Op<D>) -> &'static OpDef {
         Op::Reduce { op, .. } => &reduce::REDUCE[*op as usize],
         Op::ArgReduce { max: true, .. } => &reduce::ARGMAX,
         Op::ArgReduce { max: false, .. } => &reduce::ARGMIN,
+        Op::Cumulate { op, .. } => &order::CUMULATE[*op as usize],
+        Op::ArgSort { .. } => &order::ARGSORT,
         Op::Take { .. } => &index::TAKE,
         Op::ScatterAdd { .. } => &index::SCATTER_ADD,
         Op::Pick { .. } => &index::PICK,

@@ -119,6 +119,11 @@ scalar_ops! {
 }
 
 scalar_ops! {
+    /// Folds whose every intermediate result is kept.
+    Cumulative { Sum "cumsum", Prod "cumprod", LogSumExp "logcumsumexp" }
+}
+
+scalar_ops! {
     /// Folds of many elements into one.
     Reduce { Sum "sum", Prod "prod", Max "max", Min "min" }
 }

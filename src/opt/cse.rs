@@ -83,6 +83,9 @@ fn key(node: &Node<usize>) -> Vec<u64> {
         | Op::Take { axis }
         | Op::ScatterAdd { axis, .. }
         | Op::Pick { axis } => key.push(*axis as u64),
+        Op::Cumulate { axis, reverse: flag, .. } | Op::ArgSort { axis, descending: flag } => {
+            key.extend([*axis as u64, u64::from(*flag)]);
+        }
         Op::Matmul { batch } => key.push(*batch as u64),
         Op::ScanResult { index } => key.push(*index as u64),
         Op::Parameter(index) => key.push(u64::from(*index)),

@@ -100,7 +100,7 @@ pub fn exact_windows(window: &crate::ops::Window<usize>, size: &[usize], out: &[
 pub fn is_nest(graph: &Graph<usize>, id: NodeId) -> bool {
     let node = graph.node(id);
     match &node.op {
-        Op::ScatterAdd { .. } => true,
+        Op::ScatterAdd { .. } | Op::Cumulate { .. } | Op::ArgSort { .. } => true,
         Op::MaxPoolGrad { window } | Op::SumPoolGrad { window, .. } => {
             let dy = &graph.ty(*node.inputs.last().unwrap_or(&id)).shape;
             let lead = node.ty.shape.len() - window.kernel.len();

@@ -5,6 +5,7 @@ use super::lower_kernel::{lower_epilogue, lower_kernel};
 use super::lower_order::{Step, order};
 use super::lower_runtime::lower_runtime;
 use super::lower_scan::{Buffers, lower_scan};
+use super::widen::widen;
 use super::{Buffer, BufferId, BufferKind, ConvPass, EpilogueWork, Launch, Schedule, Work};
 use crate::codegen::loops::{Access, Expr, Index, Kernel, Stmt, tidy};
 use crate::graph::{Graph, NodeId, Origin, OutputKind, TensorType};
@@ -23,7 +24,7 @@ pub struct LowerError {
 
 /// The schedule of a graph.
 pub fn lower(graph: &Graph<usize>) -> Result<Schedule, LowerError> {
-    lower_groups(&fuse(graph))
+    lower_groups(&fuse(&widen(graph)))
 }
 
 /// The schedule of a fused graph.
@@ -157,6 +158,9 @@ impl Lowering<'_> {
                 }
                 _ => continue,
             };
+            if self.buffers[c.0 as usize].dtype != DType::F32 {
+                continue;
+            }
             let mut readers = (0..self.steps.len()).filter(|&i| self.steps[i].0.reads.contains(&c));
             let (Some(reader), None) = (readers.next(), readers.next()) else { continue };
             let group = &self.grouping.groups[self.groups[reader]];

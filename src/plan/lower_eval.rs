@@ -289,6 +289,8 @@ impl<'a> Eval<'a> {
             | Op::Literal(_)
             | Op::Concat { .. }
             | Op::ScatterAdd { .. }
+            | Op::Cumulate { .. }
+            | Op::ArgSort { .. }
             | Op::Matmul { .. }
             | Op::Conv { .. }
             | Op::ConvInputGrad { .. }

@@ -170,6 +170,8 @@ fn word(op: &Op<usize>) -> Option<&'static str> {
         Op::Pad { .. } => "pad",
         Op::ArgReduce { max: true, .. } => "argmax",
         Op::ArgReduce { max: false, .. } => "argmin",
+        Op::Cumulate { op, .. } => op.name(),
+        Op::ArgSort { .. } => "argsort",
         Op::Take { .. } => "take",
         Op::ScatterAdd { .. } => "scatter",
         Op::Pick { .. } => "pick",

@@ -3,6 +3,7 @@
 //! that the result is the same for any number of threads.
 
 use super::lower_eval::{Axis, Eval, Refine, unflatten};
+use super::lower_lanes;
 use crate::codegen::loops::{Access, Bound, BufferArg, FoldOp, Index, Kernel, LoopKind, tidy};
 use crate::graph::NodeId;
 use crate::ops::{Compare, DType, Op, Window};
@@ -19,6 +20,8 @@ pub fn lower_nest(mut eval: Eval, id: NodeId, name: &str) -> Result<(Kernel, Vec
     let out = eval.builder.buffer(node.ty.dtype, node.ty.elements(), Access::ReadWrite);
     match &node.op {
         Op::ScatterAdd { axis, size } => scatter(&mut eval, id, out, *axis, *size)?,
+        Op::Cumulate { op, axis, reverse } => lower_lanes::cumulate(&mut eval, id, out, *op, *axis, *reverse)?,
+        Op::ArgSort { axis, descending } => lower_lanes::argsort(&mut eval, id, out, *axis, *descending)?,
         Op::MaxPoolGrad { window } => max_pool_grad(&mut eval, id, out, window)?,
         Op::SumPoolGrad { window, .. } => sum_pool_grad(&mut eval, id, out, window)?,
         _ => {}
@@ -28,7 +31,7 @@ pub fn lower_nest(mut eval: Eval, id: NodeId, name: &str) -> Result<(Kernel, Vec
 }
 
 /// Opens a loop for each size that is not 1.
-fn open_all(eval: &mut Eval, sizes: &[usize]) -> Result<(Vec<Index>, usize)> {
+pub(super) fn open_all(eval: &mut Eval, sizes: &[usize]) -> Result<(Vec<Index>, usize)> {
     let mut at = Vec::new();
     let mut count = 0;
     for &n in sizes {
@@ -49,7 +52,7 @@ fn close_all(eval: &mut Eval, count: usize, innermost: LoopKind) {
 }
 
 /// Closes the loops around everything: the outermost is for threads.
-fn close_outer(eval: &mut Eval, count: usize) {
+pub(super) fn close_outer(eval: &mut Eval, count: usize) {
     for i in 0..count {
         eval.builder.close_for(if i + 1 == count { LoopKind::Parallel } else { LoopKind::Serial });
     }

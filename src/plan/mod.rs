@@ -5,6 +5,7 @@ mod lower;
 mod lower_draw;
 mod lower_eval;
 mod lower_kernel;
+mod lower_lanes;
 mod lower_nests;
 mod lower_order;
 mod lower_runtime;
@@ -13,6 +14,7 @@ pub mod reference;
 pub mod report;
 mod schedule;
 pub mod show;
+mod widen;
 
 pub use arena::{ALIGN, NoWorkspace, WorkspaceSizes, plan, var_layout, verify};
 pub use lower::{LowerError, lower, lower_groups};

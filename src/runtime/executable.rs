@@ -17,7 +17,7 @@ use super::threads::Pool;
 use crate::codegen::cpu::{self, Code, Entry, Optimize, Target};
 use crate::diag::{Diagnostic, codes};
 use crate::graph::Origin;
-use crate::ops::{Clock, DType};
+use crate::ops::{Clock, DType, half};
 use crate::plan::{BufferId, BufferKind, Plan, VarLayout, Work};
 
 /// Where in the training run a step is.
@@ -299,7 +299,7 @@ impl Executable {
             DType::I64 => i64::from_le_bytes(n(8)?.try_into().ok()?) as f64,
             DType::F32 => f32::from_le_bytes(n(4)?.try_into().ok()?) as f64,
             DType::F64 => f64::from_le_bytes(n(8)?.try_into().ok()?),
-            DType::F16 | DType::BF16 => return None,
+            DType::F16 | DType::BF16 => half::number(u16::from_le_bytes(n(2)?.try_into().ok()?), dtype),
         })
     }
 
@@ -402,6 +402,9 @@ fn scan(bytes: &[u8], dtype: DType) -> Option<(usize, Fault)> {
         DType::F32 => search(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f64)),
         DType::F64 => {
             search(bytes.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])))
+        }
+        DType::F16 | DType::BF16 => {
+            search(bytes.chunks_exact(2).map(|b| half::number(u16::from_le_bytes([b[0], b[1]]), dtype)))
         }
         _ => None,
     }

@@ -113,6 +113,13 @@ pub(super) enum Task {
         /// Pointers that move from place to place, with the bytes that they move by.
         moving: Vec<(Slot, usize)>,
     },
+    /// In double precision, by plain loops.
+    Conv64 {
+        pass: ConvPass,
+        shape: Conv2d,
+        inputs: [Slot; 2],
+        output: Slot,
+    },
     Conv {
         pass: ConvPass,
         shape: Conv2d,
@@ -180,6 +187,15 @@ impl Task {
                         tasks.iter().for_each(|task| task.run(arguments, pool));
                     }
                     arguments.shift(moving, -first - by * last);
+                }
+                Task::Conv64 { pass, shape, inputs, output } => {
+                    let [x, y] = inputs.map(|i| arguments.at(i).cast::<f64>().cast_const());
+                    let out = arguments.at(*output).cast();
+                    match pass {
+                        ConvPass::Forward => shape.forward_f64(pool, x, y, out),
+                        ConvPass::InputGrad => shape.input_grad_f64(pool, x, y, out),
+                        ConvPass::WeightGrad => shape.weight_grad_f64(pool, x, y, out),
+                    }
                 }
                 Task::Conv { pass, shape, inputs, output, scratch, tile } => {
                     let [x, y] = inputs.map(|i| arguments.at(i).cast::<f32>().cast_const());
@@ -362,9 +378,15 @@ impl<'a> Maker<'a> {
                     ConvPass::InputGrad => ([y, w], x, conv.workspace_input_grad(self.threads)),
                     ConvPass::WeightGrad => ([x, y], w, conv.workspace_weight_grad(self.threads)),
                 };
-                let inputs =
-                    [self.tensor(inputs[0], DType::F32, lens[0])?, self.tensor(inputs[1], DType::F32, lens[1])?];
-                let output = self.tensor(*output, DType::F32, len)?;
+                let buffer = self.plan.schedule.buffers.get(output.0 as usize);
+                let dtype = buffer.map_or(DType::F32, |b| b.dtype);
+                let inputs = [self.tensor(inputs[0], dtype, lens[0])?, self.tensor(inputs[1], dtype, lens[1])?];
+                let output = self.tensor(*output, dtype, len)?;
+                match (dtype, epilogue) {
+                    (DType::F32, _) => {}
+                    (DType::F64, None) => return Ok(Task::Conv64 { pass: *pass, shape: conv, inputs, output }),
+                    _ => return Err(unsupported(format!("a convolution of {dtype}"))),
+                }
                 let tile = self.tile(epilogue)?;
                 let scratch = self.workspace(*workspace, need)?;
                 Ok(Task::Conv { pass: *pass, shape: conv, inputs, output, scratch, tile })

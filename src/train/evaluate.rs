@@ -20,7 +20,7 @@ pub enum Evaluation {
 
 /// The positions of the reports that are averaged: losses and metrics.
 pub fn figures(reports: &[Report]) -> Vec<usize> {
-    (0..reports.len()).filter(|i| reports[*i].kind != ReportKind::Prediction).collect()
+    (0..reports.len()).filter(|i| matches!(reports[*i].kind, ReportKind::Loss | ReportKind::Metric)).collect()
 }
 
 /// Runs the evaluation entry once over the feed. `stop` is looked at between batches.
@@ -41,7 +41,7 @@ pub fn evaluate(
         }
         let samples = feed.load(seed, 0, position);
         let batch = feed.engine_batch(samples);
-        let inputs = StepInputs { fields: feed.fields(), clock, seed };
+        let inputs = StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock, seed };
         engine.run(Entry::Eval, batch, &inputs)?;
         averages.add(samples, |i| engine.scalar(figures[i]));
         let bad = figures.iter().find(|i| reports[**i].kind == ReportKind::Loss && !engine.scalar(**i).is_finite());

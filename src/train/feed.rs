@@ -1,13 +1,19 @@
 //! Batches for the step: in go a task's fields and some rows of its data, out come the fields' buffers, filled. The order
-//! depends on the seed and the epoch alone. After the first batch nothing is allocated.
+//! depends on the seed and the epoch alone, a draw of the pipeline on the seed, the epoch and the sample. After the first
+//! batch of each length nothing is allocated.
 
 use super::Result;
-use crate::check::{FieldUse, Task};
-use crate::data::{self, Loader, OpenedData, View};
-use crate::data_facts::source_args;
+use crate::check::{FieldFrom, FieldUse, Task, TextValue};
+use crate::data::vocabulary::{END, PAD, START};
+use crate::data::{self, Dataset, HoldOut, Loader, OpenedData, Ragged, View, Vocabulary};
+use crate::data_facts::{fit, no_text, source_args, tokenizer_of};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
+use crate::ops::threefry;
+use crate::source::Span;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The source of a step's fields.
 #[derive(Debug)]
@@ -16,26 +22,129 @@ pub struct Feed {
     buffers: Vec<Vec<u8>>,
     /// Whether fields have the batch axis.
     batched: bool,
+    /// The sizes of the batch last loaded that differ from batch to batch.
+    lengths: Vec<usize>,
 }
 
 #[derive(Debug)]
 struct Source {
     view: View,
     loader: Loader,
-    /// For each buffer, the field of the data set and the bytes of one sample.
-    columns: Vec<(usize, usize)>,
+    columns: Vec<Column>,
     /// The epoch whose order the loader holds, with its seed.
     order: Option<(u64, u64)>,
 }
 
-/// Opens the data of a task; none if it has none.
+/// How a buffer is filled.
+#[derive(Debug)]
+enum Column {
+    /// From a field of the data set, so many bytes a sample.
+    Field { field: usize, bytes: usize },
+    /// From lists of numbers, by their place in the data set.
+    Ragged { list: usize, max: Option<usize> },
+    /// The lengths of such lists.
+    Length { list: usize, max: Option<usize> },
+    /// Draws, so many a sample.
+    Draw { site: u64, count: usize },
+}
+
+/// The metadata of a checkpoint that begin with this are vocabularies, by what they are of.
+const VOCABULARY: &str = "nnc.vocabulary ";
+
+/// Opens the data of a task; none if it has none. Texts become numbers here.
 pub fn open(task: &Task, root: &Path) -> Result<Option<OpenedData>> {
+    open_with(task, root, &BTreeMap::new())
+}
+
+/// [`open`] with the vocabularies that a checkpoint's metadata hold, as far as they are of the same texts.
+pub fn open_with(task: &Task, root: &Path, saved: &BTreeMap<String, String>) -> Result<Option<OpenedData>> {
     let Some(value) = &task.data else { return Ok(None) };
-    if let Some(body) = value.bodies.first() {
-        let d = Diagnostic::error(codes::NOT_SUPPORTED, body.name.span, "a `data` pipeline cannot run yet");
-        return Err(Box::new(d.help("give the source itself: `data = digits()`")));
+    let mut opened = data::open(&value.source, &source_args(value)?, root)?;
+    let (mut ragged, mut of_test) = (Vec::new(), Vec::new());
+    for field in &task.fields {
+        let FieldFrom::Tokens { text, tokenizer, start, end, .. } = &field.from else { continue };
+        let key = key(field);
+        if ragged.iter().any(|r: &Ragged| r.key == key) {
+            continue;
+        }
+        let tokenizer = tokenizer_of(tokenizer);
+        if !tokenizer.is_there() {
+            let what = format!("`{}` cannot run yet", tokenizer.text());
+            let d = Diagnostic::error(codes::NOT_SUPPORTED, value.span, what);
+            return Err(Box::new(d.help("`characters()` and `words(n)` work today")));
+        }
+        let of = format!("{VOCABULARY}{text} |> {}", tokenizer.text());
+        let vocabulary = match saved.get(&of).and_then(|json| Vocabulary::from_json(&tokenizer, json)) {
+            Some(vocabulary) => vocabulary,
+            None => fit(&opened, text, &tokenizer, value.span)?,
+        };
+        let (vocabulary, marks) = (Arc::new(vocabulary), (start.then_some(START), end.then_some(END)));
+        let list = |set: &Dataset| {
+            let mut list = Ragged::new(key.clone(), vocabulary.clone());
+            for row in 0..set.count {
+                list.push(text_of(set, text, row, value.span)?, marks.0, marks.1);
+            }
+            Ok::<Ragged, Box<Diagnostic>>(list)
+        };
+        if let HoldOut::Official(test) = &opened.hold_out {
+            of_test.push(list(test)?);
+        }
+        ragged.push(list(&opened.dataset)?);
     }
-    data::open(&value.source, &source_args(value)?, root).map(Some)
+    let in_use = || Box::new(Diagnostic::error(codes::INTERNAL, value.span, "the data is in use"));
+    if !ragged.is_empty() {
+        Arc::get_mut(&mut opened.dataset).ok_or_else(in_use)?.ragged = ragged;
+        if let HoldOut::Official(test) = &mut opened.hold_out {
+            Arc::get_mut(test).ok_or_else(in_use)?.ragged = of_test;
+        }
+    }
+    Ok(Some(opened))
+}
+
+/// What a list of numbers is made for.
+fn key(field: &FieldUse) -> String {
+    match &field.from {
+        FieldFrom::Tokens { text, tokenizer, start, end, .. } => format!("{text} |> {tokenizer} {start} {end}"),
+        _ => String::new(),
+    }
+}
+
+/// The text of a sample.
+fn text_of<'a>(set: &'a Dataset, text: &'a TextValue, row: usize, span: Span) -> Result<&'a str> {
+    match text {
+        TextValue::Field(name) => set.text(name).map(|t| t.get(row)).ok_or_else(|| no_text(set, name, span)),
+        TextValue::Choice(list, name) => {
+            let field = set.field(name).filter(|i| set.fields[*i].bytes() == 4);
+            let Some(field) = field else { return Err(no_text(set, name, span)) };
+            let mut bytes = [0; 4];
+            set.gather(field, &[row as u32], &mut bytes);
+            let label = i32::from_ne_bytes(bytes);
+            usize::try_from(label).ok().and_then(|i| list.get(i)).map(String::as_str).ok_or_else(|| {
+                let what = format!("`{name}` is {label}, the list of texts has {}", list.len());
+                Box::new(Diagnostic::error(codes::DATA_VALUE, span, what).help("give a text for every class"))
+            })
+        }
+    }
+}
+
+fn vocabularies_of(set: &Dataset) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for list in &set.ragged {
+        let text = list.key.split(" |> ").next().unwrap_or_default();
+        let of = format!("{VOCABULARY}{text} |> {}", list.vocabulary.tokenizer().text());
+        all.insert(of, list.vocabulary.to_json());
+    }
+    for (field, vocabulary) in &set.vocabularies {
+        all.insert(format!("{VOCABULARY}{field}"), vocabulary.to_json());
+    }
+    all
+}
+
+/// Lengths are rounded up, so that few of them occur: to multiples of 8, from 64 on of an eighth of the power of two
+/// below.
+fn rounded(length: usize) -> usize {
+    let step = (length.next_power_of_two() / 16).max(8);
+    length.div_ceil(step).max(1) * step
 }
 
 /// The rows that a task which only measures or predicts takes: those held out, else all, in their order.
@@ -47,7 +156,7 @@ pub fn split(opened: &OpenedData, seed: u64) -> View {
 impl Feed {
     /// For a task without data: a step has no fields.
     pub fn none() -> Feed {
-        Feed { source: None, buffers: Vec::new(), batched: false }
+        Feed { source: None, buffers: Vec::new(), batched: false, lengths: Vec::new() }
     }
 
     /// Batches of a view for these fields; without a batch size one sample a step, without the batch axis.
@@ -60,25 +169,54 @@ impl Feed {
             let d = Diagnostic::placeless(codes::DATA_FORMAT, format!("{} has no samples", set.name));
             return Err(Box::new(d.help("look at its file")));
         }
+        let changed = |name: &str| {
+            let what = format!("the field `{name}` of {} is not what was checked", set.name);
+            Box::new(Diagnostic::placeless(codes::DATA_FORMAT, what).help("the file has changed meanwhile: run again"))
+        };
+        let list_of = |field: &FieldUse| {
+            let FieldFrom::Tokens { max, .. } = &field.from else { return Err(changed(&field.name)) };
+            let key = key(field);
+            let list = set.ragged.iter().position(|r| r.key == key).ok_or_else(|| changed(&field.name))?;
+            Ok((list, *max))
+        };
         let mut columns = Vec::new();
         for wanted in fields {
-            let found = set.field(&wanted.name).map(|i| (i, &set.fields[i])).filter(|(_, f)| {
-                let fits = |(a, b): (&Dim, &usize)| a.number().is_none_or(|n| n as usize == *b);
-                f.dtype == wanted.dtype
-                    && f.shape.len() == wanted.shape.len()
-                    && wanted.shape.iter().zip(&f.shape).all(fits)
+            columns.push(match &wanted.from {
+                FieldFrom::Source => {
+                    let found = set.field(&wanted.name).map(|i| (i, &set.fields[i])).filter(|(_, f)| {
+                        let fits = |(a, b): (&Dim, &usize)| a.number().is_none_or(|n| n as usize == *b);
+                        f.dtype == wanted.dtype
+                            && f.shape.len() == wanted.shape.len()
+                            && wanted.shape.iter().zip(&f.shape).all(fits)
+                    });
+                    let (field, is) = found.ok_or_else(|| changed(&wanted.name))?;
+                    Column::Field { field, bytes: is.bytes() }
+                }
+                FieldFrom::Tokens { .. } => {
+                    let (list, max) = list_of(wanted)?;
+                    Column::Ragged { list, max }
+                }
+                FieldFrom::Length(of) => {
+                    let (list, max) = list_of(fields.get(*of).unwrap_or(wanted))?;
+                    Column::Length { list, max }
+                }
+                FieldFrom::Draw { site } => {
+                    let count = wanted.shape.iter().map(|d| d.number().and_then(|n| usize::try_from(n).ok())).product();
+                    let count: Option<usize> = count;
+                    Column::Draw { site: *site, count: count.ok_or_else(|| changed(&wanted.name))? }
+                }
             });
-            let Some((column, field)) = found else {
-                let what = format!("the field `{}` of {} is not what was checked", wanted.name, set.name);
-                let d = Diagnostic::placeless(codes::DATA_FORMAT, what);
-                return Err(Box::new(d.help("the file has changed meanwhile: run again")));
-            };
-            columns.push((column, field.bytes()));
         }
         let loader = Loader::new(&view, batch.unwrap_or(1), shuffle);
         let most = loader.batch_size().min(loader.samples());
-        let buffers = columns.iter().map(|(_, bytes)| Vec::with_capacity(bytes * most)).collect();
-        Ok(Feed { source: Some(Source { view, loader, columns, order: None }), buffers, batched: batch.is_some() })
+        let buffers = columns.iter().map(|column| match column {
+            Column::Field { bytes, .. } => Vec::with_capacity(bytes * most),
+            Column::Draw { count, .. } => Vec::with_capacity(4 * count * most),
+            _ => Vec::new(),
+        });
+        let buffers = buffers.collect();
+        let source = Some(Source { view, loader, columns, order: None });
+        Ok(Feed { source, buffers, batched: batch.is_some(), lengths: Vec::new() })
     }
 
     /// Batches of an epoch; none without data.
@@ -113,11 +251,59 @@ impl Feed {
             source.order = Some((seed, epoch));
         }
         let rows = source.loader.batch(position);
-        for ((column, bytes), buffer) in source.columns.iter().zip(&mut self.buffers) {
-            buffer.resize(rows.len() * bytes, 0);
-            source.view.dataset.gather(*column, rows, buffer);
+        let set = &source.view.dataset;
+        self.lengths.clear();
+        for (column, buffer) in source.columns.iter().zip(&mut self.buffers) {
+            match *column {
+                Column::Field { field, bytes } => {
+                    buffer.resize(rows.len() * bytes, 0);
+                    set.gather(field, rows, buffer);
+                }
+                Column::Ragged { list, max } => {
+                    let list = &set.ragged[list];
+                    let width = max.unwrap_or_else(|| {
+                        let longest = rows.iter().map(|r| list.get(*r as usize).len()).max().unwrap_or(0);
+                        let width = if self.batched { rounded(longest) } else { longest };
+                        self.lengths.push(width);
+                        width
+                    });
+                    buffer.clear();
+                    for row in rows {
+                        let numbers = list.get(*row as usize);
+                        let cut = numbers.len() > width;
+                        for i in 0..width {
+                            // A text that is cut keeps its end mark.
+                            let is_end = cut && i + 1 == width && numbers.last() == Some(&END);
+                            let number = if is_end { END } else { numbers.get(i).copied().unwrap_or(PAD) };
+                            buffer.extend_from_slice(&number.to_ne_bytes());
+                        }
+                    }
+                }
+                Column::Length { list, max } => {
+                    buffer.clear();
+                    for row in rows {
+                        let length = set.ragged[list].get(*row as usize).len().min(max.unwrap_or(usize::MAX));
+                        buffer.extend_from_slice(&(length as i32).to_ne_bytes());
+                    }
+                }
+                Column::Draw { site, count } => {
+                    buffer.clear();
+                    for row in rows {
+                        // As if each sample were a step of its own: its row and the epoch stand for the step.
+                        let key = [seed as u32, (seed >> 32) as u32, *row, epoch as u32];
+                        for i in 0..count as u32 {
+                            buffer.extend_from_slice(&threefry::uniform(key, site, i).to_ne_bytes());
+                        }
+                    }
+                }
+            }
         }
         rows.len()
+    }
+
+    /// The sizes of the batch last loaded that differ from batch to batch, as the engine is told them.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
     }
 
     /// The rows of the data set that the batch last loaded has; empty without data.
@@ -133,5 +319,11 @@ impl Feed {
     /// The buffers, in the order of the task's fields.
     pub fn fields(&self) -> &[Vec<u8>] {
         &self.buffers
+    }
+
+    /// The vocabularies of its texts, as the metadata of a checkpoint.
+    pub fn vocabularies(&self) -> BTreeMap<String, String> {
+        let Some(source) = &self.source else { return BTreeMap::new() };
+        vocabularies_of(&source.view.dataset)
     }
 }

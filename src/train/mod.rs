@@ -12,6 +12,7 @@ mod feed;
 mod not_finite;
 mod predict;
 mod progress;
+mod saves;
 mod session;
 mod state;
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod weights;
 pub use averages::Averages;
 pub use course::Course;
 pub use evaluate::{Evaluation, evaluate, figure_names};
-pub use feed::{Feed, open, split};
+pub use feed::{Feed, open, open_with, split};
 pub use predict::{Predictions, predict};
 pub use progress::{News, Observer, Silent};
 pub use session::{Ending, Outcome, Session, Setup};

@@ -1,7 +1,7 @@
 //! Predicting: in go an engine and a feed, out come the values of every sample, as `predictions.csv` and
 //! `predictions.jsonl`.
 
-use super::{Feed, Result};
+use super::{Feed, Result, saves};
 use crate::check::{Report, ReportKind};
 use crate::diag::{Diagnostic, codes};
 use crate::engine::{ClockValues, Engine, Entry, StepInputs, VarTensor};
@@ -15,11 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What was written.
 #[derive(Clone, Debug)]
 pub struct Predictions {
-    pub csv: PathBuf,
-    pub jsonl: PathBuf,
+    /// None if the step has no value but what it saves.
+    pub tables: Option<(PathBuf, PathBuf)>,
     pub rows: usize,
     /// The first lines of the CSV file, its header among them.
     pub head: Vec<String>,
+    /// What the step saved, in order.
+    pub saved: Vec<PathBuf>,
 }
 
 const SHOWN: usize = 6;
@@ -36,8 +38,15 @@ pub fn predict(
 ) -> Result<Predictions> {
     let (csv_path, jsonl_path) = (folder.join("predictions.csv"), folder.join("predictions.jsonl"));
     let wanted: Vec<usize> = (0..reports.len()).filter(|i| reports[*i].kind == ReportKind::Prediction).collect();
-    let create = |path: &Path| File::create(path).map(BufWriter::new).map_err(|e| refused(path, &e));
+    let has_rows = !wanted.is_empty();
+    let create = |path: &Path| -> Result<Box<dyn Write>> {
+        if !has_rows {
+            return Ok(Box::new(std::io::sink()));
+        }
+        File::create(path).map(|f| Box::new(BufWriter::new(f)) as Box<dyn Write>).map_err(|e| refused(path, &e))
+    };
     let (mut csv, mut jsonl) = (create(&csv_path)?, create(&jsonl_path)?);
+    let mut saved = Vec::new();
     let mut head: Vec<String> = Vec::new();
     let mut rows = 0;
     for batch in feed.sizes() {
@@ -49,8 +58,13 @@ pub fn predict(
         }
         let samples = feed.load(seed, 0, position);
         let batch = feed.engine_batch(samples);
-        let inputs = StepInputs { fields: feed.fields(), clock: ClockValues::default(), seed };
+        let inputs = StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock: ClockValues::default(), seed };
         engine.run(Entry::Eval, batch, &inputs)?;
+        saved.extend(saves::save_all(engine, reports, folder, position, feed.batches().unwrap_or(1))?);
+        if !has_rows {
+            rows += samples;
+            continue;
+        }
         let values: Vec<(&str, VarTensor)> =
             wanted.iter().map(|i| (reports[*i].name.as_str(), engine.value(*i))).collect();
         let is_batched = batch > 0 && values.iter().all(|(_, v)| v.shape.first() == Some(&samples));
@@ -85,7 +99,7 @@ pub fn predict(
     }
     csv.flush().map_err(|e| refused(&csv_path, &e))?;
     jsonl.flush().map_err(|e| refused(&jsonl_path, &e))?;
-    Ok(Predictions { csv: csv_path, jsonl: jsonl_path, rows, head })
+    Ok(Predictions { tables: has_rows.then_some((csv_path, jsonl_path)), rows, head, saved })
 }
 
 fn refused(path: &Path, error: &std::io::Error) -> Box<Diagnostic> {
@@ -114,7 +128,7 @@ fn slice(value: &VarTensor, i: usize, samples: usize) -> Vec<Json> {
     numbers(value.dtype, value.bytes.get(i * width..(i + 1) * width).unwrap_or(&[]))
 }
 
-fn numbers(dtype: DType, bytes: &[u8]) -> Vec<Json> {
+pub(super) fn numbers(dtype: DType, bytes: &[u8]) -> Vec<Json> {
     fn all<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> Json) -> Vec<Json> {
         bytes.as_chunks::<N>().0.iter().map(|c| read(*c)).collect()
     }
@@ -145,7 +159,7 @@ fn half(bits: u16) -> f32 {
     }
 }
 
-fn nested(shape: &[usize], list: &[Json]) -> Json {
+pub(super) fn nested(shape: &[usize], list: &[Json]) -> Json {
     match shape {
         [] => list.first().cloned().unwrap_or(Json::Null),
         [_] => Json::Array(list.to_vec()),

@@ -18,6 +18,8 @@ pub enum News<'a> {
     ValidatedBatch,
     /// A validation is finished; `best` if its loss is the lowest so far.
     Validated { done: u64, names: &'a [&'a str], averages: &'a Averages, best: bool },
+    /// A checkpoint was written.
+    Saved,
     /// Something that is no error.
     Warning(&'a Diagnostic),
     /// The loss is not finite: so many steps are run again to find out why.

@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
         let feed = &mut self.setup.train;
         let samples = feed.load(self.setup.seed, clock.epoch, self.course.position(done));
         let batch = feed.engine_batch(samples);
-        let inputs = StepInputs { fields: feed.fields(), clock, seed: self.setup.seed };
+        let inputs = StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock, seed: self.setup.seed };
         self.setup.engine.run(Entry::Train, batch, &inputs)?;
         Ok(samples)
     }
@@ -239,7 +239,8 @@ impl<'a> Session<'a> {
     fn checkpoint(&mut self, best: bool, observer: &mut dyn Observer) -> Result<()> {
         self.metrics.sync()?;
         self.state.rows = self.metrics.rows();
-        let metadata = self.state.metadata(&self.course);
+        let mut metadata = self.state.metadata(&self.course);
+        metadata.extend(self.setup.train.vocabularies());
         let setup = &self.setup;
         let paths = [best.then(|| setup.folder.best()), Some(setup.folder.last())];
         for path in paths.iter().flatten() {
@@ -249,6 +250,7 @@ impl<'a> Session<'a> {
             }
         }
         self.saved = Some(self.state.step);
+        observer.tell(News::Saved);
         Ok(())
     }
 
@@ -298,7 +300,7 @@ impl<'a> Session<'a> {
         let clock = self.course.clock(bad);
         let feed = &mut self.setup.train;
         let samples = feed.load(self.setup.seed, clock.epoch, self.course.position(bad));
-        let inputs = StepInputs { fields: feed.fields(), clock, seed: self.setup.seed };
+        let inputs = StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock, seed: self.setup.seed };
         self.setup.engine.explain_not_finite(Entry::Train, feed.engine_batch(samples), &inputs)
     }
 }

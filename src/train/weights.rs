@@ -77,10 +77,8 @@ pub fn load_net(
     };
     if !own.iter().all(fits) {
         // The message lists what the file has besides; what belongs to the optimizer is not of interest.
-        let is_optimizer = |name: &str| {
-            let known = program.vars.iter().any(|v| v.path == name && v.kind == VarKind::OptimizerState);
-            known || name.starts_with("optimizer.")
-        };
+        let is_optimizer =
+            |name: &str| program.vars.iter().any(|v| v.path == name && v.kind == VarKind::OptimizerState);
         let rest = file.tensors().filter(|t| is_optimizer(t.name)).map(|t| (t.name, t.dtype, t.shape));
         let own = own.iter().map(|(n, t)| (n.as_str(), t.dtype, t.shape.as_slice()));
         file.check(own.chain(rest), None)?;

@@ -91,7 +91,7 @@ fn folds_have_a_fixed_order() {
 fn columns_are_folded_by_lanes() {
     let mut kernels = Vec::new();
     let mut random = Random(3);
-    for dtype in [DType::F32, DType::I32, DType::U8, DType::F64] {
+    for dtype in [DType::F32, DType::I32, DType::U8, DType::F64, DType::F16, DType::BF16] {
         for op in ["sum", "max", "argmax", "argmin"] {
             for columns in [1, 4, 7, 18] {
                 let result = if op.starts_with("arg") { DType::I32 } else { dtype };
@@ -237,8 +237,17 @@ fn text_of_a_kernel() {
 }
 
 #[test]
-fn half_precision_is_refused() {
-    let kernel = parse("kernel h(b0: f16[4] readwrite) { serial i0 in 0..4 { %0 = load b0[i0] store b0[i0], %0 } }");
-    let error = cpu::compile(&target(), &[(&kernel, Entry::Range)]).err().unwrap();
-    assert!(error.notes[0].contains("f16"), "{:?}", error.notes);
+fn halves_that_are_added_up_in_place_are_rounded_each_time() {
+    let mut kernels = Vec::new();
+    for dtype in [DType::F16, DType::BF16] {
+        for kind in ["serial", "vector"] {
+            let kernel = parse(&format!(
+                "kernel h(b0: {dtype}[21] readwrite, b1: f32[21] read) {{ {kind} i0 in 0..21 {{
+                    %0 = load b1[i0] %1 = cast.{dtype} %0 add b0[i0], %1 }} }}"
+            ));
+            let mut random = Random(9);
+            kernels.push((kernel, vec![random.data(dtype, 21), random.data(DType::F32, 21)], 0.0));
+        }
+    }
+    check_all(kernels);
 }

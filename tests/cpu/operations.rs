@@ -53,7 +53,11 @@ fn specials(dtype: DType) -> Vec<f64> {
                 1e30,
                 f64::INFINITY,
             ];
-            if dtype == DType::F32 {
+            if dtype.is_half() {
+                // Around the ends of the normal range, of both.
+                list.extend([6.1e-5, 6.09e-5, 5.97e-8, 2.9e-8, 65504.0, 65519.0, 65520.0, 3.39e38, 9.3e-41, 2049.0]);
+            } else if dtype == DType::F32 {
+                list.extend([65519.0, 65520.0, 2049.0, 1.00390625, 3.396e38, 6.1e-5, 3e-8]);
                 list.extend([f32::MIN_POSITIVE as f64, 1e-45, f32::MAX as f64, 16777217.0]);
             } else {
                 list.extend([f64::MIN_POSITIVE, 5e-324, f64::MAX, 9007199254740993.0]);
@@ -133,6 +137,8 @@ fn unary_operations_of_all_dtypes() {
         for &op in Unary::ALL {
             let tolerance = match (op, dtype) {
                 (Unary::Exp | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf, DType::F32) => 2.0,
+                // Two values on either side of a middle.
+                (Unary::Exp | Unary::Log | Unary::Sin | Unary::Cos | Unary::Tanh | Unary::Erf, d) if d.is_half() => 1.0,
                 // The interpreter's own error function is good to some units.
                 (Unary::Erf, DType::F64) => 64.0,
                 _ => 0.0,

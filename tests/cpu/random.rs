@@ -4,6 +4,9 @@ use super::support::*;
 use nnc::codegen::loops::Kernel;
 use nnc::ops::{Compare, DType};
 
+/// One buffer of each to read, and one to write.
+const BUFFERS: [DType; 6] = [DType::F32, DType::I32, DType::U8, DType::Bool, DType::F16, DType::BF16];
+
 /// Writes random kernels: nested loops, straight-line bodies of all operations that are exact, folds, guards.
 struct Writer {
     random: Random,
@@ -65,7 +68,7 @@ impl Writer {
     }
 
     fn load(&mut self, dtype: DType) -> u32 {
-        let buffer = [DType::F32, DType::I32, DType::U8, DType::Bool].iter().position(|d| *d == dtype).unwrap();
+        let buffer = BUFFERS.iter().position(|d| *d == dtype).unwrap();
         let index = self.index();
         let mut expr = format!("load b{buffer}[{index}]");
         if let Some(guard) = self.guard() {
@@ -75,7 +78,7 @@ impl Writer {
     }
 
     fn dtype(&mut self) -> DType {
-        [DType::F32, DType::F32, DType::I32, DType::U8, DType::Bool][self.random.below(5)]
+        [DType::F32, DType::I32, DType::U8, DType::Bool, DType::F16, DType::BF16, DType::F32][self.random.below(7)]
     }
 
     fn operand(&mut self, dtype: DType) -> u32 {
@@ -116,7 +119,7 @@ impl Writer {
             6 => {
                 let a = self.operand(dtype);
                 let op = match dtype {
-                    DType::F32 => ["neg", "abs", "floor", "ceil", "round", "sqrt"][self.random.below(6)],
+                    d if d.is_float() => ["neg", "abs", "floor", "ceil", "round", "sqrt"][self.random.below(6)],
                     DType::Bool => "not",
                     _ => ["neg", "abs", "not"][self.random.below(3)],
                 };
@@ -125,7 +128,7 @@ impl Writer {
             _ => {
                 let (a, b) = (self.operand(dtype), self.operand(dtype));
                 let op = match dtype {
-                    DType::F32 => ["add", "sub", "mul", "div", "max", "min"][self.random.below(6)],
+                    d if d.is_float() => ["add", "sub", "mul", "div", "max", "min"][self.random.below(6)],
                     DType::Bool => ["and", "or", "xor", "max", "min"][self.random.below(5)],
                     _ => ["add", "sub", "mul", "div", "rem", "max", "min", "and", "or", "xor", "shl", "shr"]
                         [self.random.below(12)],
@@ -149,7 +152,7 @@ impl Writer {
         if !vector && depth == 0 && self.random.below(2) == 0 {
             self.fold(false, 1);
         }
-        let dtype = [DType::F32, DType::I32, DType::U8][self.random.below(3)];
+        let dtype = [DType::F32, DType::I32, DType::U8, DType::BF16, DType::F16][self.random.below(5)];
         let yields = self.operand(dtype);
         self.counters.pop();
         let body = std::mem::replace(&mut self.text, outer);
@@ -177,7 +180,7 @@ impl Writer {
             return;
         }
         let value = self.operand(dtype);
-        let buffer = 4 + [DType::F32, DType::I32, DType::U8, DType::Bool].iter().position(|d| *d == dtype).unwrap();
+        let buffer = BUFFERS.len() + BUFFERS.iter().position(|d| *d == dtype).unwrap();
         let mut stride = 1;
         let mut terms = Vec::new();
         for (i, extent) in self.counters.iter().rev() {
@@ -202,8 +205,8 @@ impl Writer {
         };
         let size = Self::SIZE;
         let mut header = String::new();
-        for (i, d) in ["f32", "i32", "u8", "bool", "f32", "i32", "u8", "bool"].iter().enumerate() {
-            let access = if i < 4 { "read" } else { "readwrite" };
+        for (i, d) in BUFFERS.iter().chain(&BUFFERS).enumerate() {
+            let access = if i < BUFFERS.len() { "read" } else { "readwrite" };
             header += &format!("b{i}: {d}[{size}] {access}, ");
         }
         let mut ends = 0;

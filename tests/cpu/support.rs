@@ -3,9 +3,9 @@
 use nnc::codegen::cpu::{self, Code, Entry, Optimize, Target};
 use nnc::codegen::loops::scalar::Scalar;
 use nnc::codegen::loops::{self, BufferData, Kernel, LoopKind, text};
-use nnc::ops::DType;
+use nnc::ops::{DType, half};
 
-pub const DTYPES: [DType; 7] = [DType::Bool, DType::U8, DType::I8, DType::I32, DType::I64, DType::F32, DType::F64];
+pub const DTYPES: [DType; 9] = DType::ALL;
 
 pub fn target() -> Target {
     Target::host(Optimize::Speed).unwrap()
@@ -74,7 +74,13 @@ pub fn ulps(a: f64, b: f64, dtype: DType) -> f64 {
         let bits = x.to_bits() as i64;
         if bits < 0 { i64::MIN.wrapping_sub(bits) } else { bits }
     };
-    if dtype == DType::F32 {
+    let order16 = |x: f64| {
+        let bits = i64::from(half::bits(x, dtype) as i16);
+        if bits < 0 { i64::from(i16::MIN) - bits } else { bits }
+    };
+    if dtype.is_half() {
+        (order16(a) - order16(b)).abs() as f64
+    } else if dtype == DType::F32 {
         (order32(a) - order32(b)).abs() as f64
     } else {
         (order64(a) as f64 - order64(b) as f64).abs()

@@ -132,7 +132,9 @@ fn a_layers_state_is_carried_along() {
     let seen = program.vars.iter().position(|v| v.path == "net.count.seen").expect("the state");
     let seen = nnc::ops::VarId(seen as u32);
     for (entry, wanted) in [(Entry::Train, 5.0f32), (Entry::Train, 10.0), (Entry::Eval, 10.0)] {
-        engine.run(entry, 1, &StepInputs { fields: &given, clock: ClockValues::default(), seed: 3 }).expect("a step");
+        engine
+            .run(entry, 1, &StepInputs { fields: &given, clock: ClockValues::default(), seed: 3, lengths: &[] })
+            .expect("a step");
         assert_eq!(engine.var(seen).bytes, wanted.to_le_bytes());
     }
 }

@@ -34,7 +34,7 @@ impl DataFacts for Given<'_> {
             shape: f.shape.iter().map(|n| Some(*n)).collect(),
             classes: None,
         };
-        Ok(Facts { fields: self.0.iter().map(field).collect(), count: Some(1), warning: None })
+        Ok(Facts { fields: self.0.iter().map(field).collect(), count: Some(1), ..Facts::default() })
     }
 }
 
@@ -81,7 +81,7 @@ pub fn predict(text: &str, fields: &[Field], target: Target, threads: usize) -> 
     let program = sound(text, fields);
     let mut engine = engine(&program, "predict", target, threads);
     let given = field_bytes(&program, "predict", fields);
-    let inputs = StepInputs { fields: &given, clock: ClockValues::default(), seed: 3 };
+    let inputs = StepInputs { fields: &given, clock: ClockValues::default(), seed: 3, lengths: &[] };
     engine.run(Entry::Eval, 1, &inputs).unwrap_or_else(|fault| panic!("{fault:?}"));
     let count = program.task("predict").map_or(0, |t| t.eval.reports.len());
     (0..count)

@@ -9,7 +9,7 @@ use nnc::diag::{Diagnostic, codes};
 use nnc::driver::{self, Checked};
 use nnc::engine::{ClockValues, Engine, Entry};
 use nnc::train::{self, Evaluation, Feed};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// A task that is ready to look at samples with trained weights.
@@ -21,6 +21,8 @@ pub struct Ready {
     pub folder: Option<RunFolder>,
     /// The checkpoint.
     pub weights: Option<PathBuf>,
+    /// What the checkpoints note: vocabularies among it.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// The weights of one task that trained.
@@ -35,7 +37,7 @@ struct Trained {
 pub fn ready(args: &Args, name: &str) -> Result<Ready, Fault> {
     let format = args.input.message_format.into();
     let mut options = args.input.options(None);
-    let checked = input::checked(&args.file, &options, format)?;
+    let checked = input::checked_to_run(&args.file, &options, format)?;
     let trained = trained(args, &checked, name)?;
     // The program as it was when the net was trained: with the settings of that run.
     let record = trained.iter().find_map(|t| t.run.as_ref().map(|(_, record)| record));
@@ -43,7 +45,7 @@ pub fn ready(args: &Args, name: &str) -> Result<Ready, Fault> {
     if let Some(record) = record.filter(|r| !r.sets.is_empty() || (r.data.is_some() && options.data_root.is_none())) {
         options.sets = record.sets.iter().chain(&args.input.sets).cloned().collect();
         options.data_root = options.data_root.or(record.data.as_ref().map(Into::into));
-        checked = input::checked(&args.file, &options, format)?;
+        checked = input::checked_to_run(&args.file, &options, format)?;
     }
     let of_file = trained.first().and_then(|t| train::seed_of(&t.file));
     let task = input::task(&checked.program, Some(name), "run")?;
@@ -56,8 +58,9 @@ pub fn ready(args: &Args, name: &str) -> Result<Ready, Fault> {
         train::load_net(&t.file, &checked.program, task, t.owner.as_deref(), &mut *engine)?;
     }
     let weights = trained.first().map(|t| t.path.clone());
+    let metadata = trained.iter().flat_map(|t| t.file.metadata.clone()).collect();
     let folder = trained.into_iter().find_map(|t| t.run.map(|(folder, _)| folder));
-    Ok(Ready { checked, engine, seed, folder, weights })
+    Ok(Ready { checked, engine, seed, folder, weights, metadata })
 }
 
 fn trained(args: &Args, checked: &Checked, name: &str) -> Result<Vec<Trained>, Fault> {
@@ -95,7 +98,7 @@ pub fn run(args: &Args, name: &str, derived: bool) -> Result<Exit, Fault> {
     let mut ready = ready(args, name)?;
     let task = input::task(&ready.checked.program, Some(name), "run")?;
     let at = |d| Fault::at(d, &ready.checked.sources);
-    let opened = train::open(task, &ready.checked.data_root).map_err(at)?;
+    let opened = train::open_with(task, &ready.checked.data_root, &ready.metadata).map_err(at)?;
     let view = opened.as_ref().map(|o| match derived {
         true => o.split(ready.seed).validate,
         false => Some(train::split(o, ready.seed)),

@@ -78,7 +78,7 @@ enum Meaning {
 
 pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
     // Read once without the name of the task, which may be one that the file does not have.
-    let first = args.input.checked(&args.file, None);
+    let first = input::checked_to_run(&args.file, &args.input.options(None), args.input.message_format.into());
     let meaning = match &first {
         Ok(checked) => meaning(&checked.program, args.task.as_deref())?,
         // Settings of one task only (`--set`) may be wrong for the others.

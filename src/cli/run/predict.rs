@@ -11,7 +11,7 @@ pub fn run(args: &Args, name: &str) -> Result<Exit, Fault> {
     let mut ready = ready(args, name)?;
     let task = input::task(&ready.checked.program, Some(name), "run")?;
     let at = |d| Fault::at(d, &ready.checked.sources);
-    let opened = train::open(task, &ready.checked.data_root).map_err(at)?;
+    let opened = train::open_with(task, &ready.checked.data_root, &ready.metadata).map_err(at)?;
     let mut feed = match &opened {
         None => Feed::none(),
         Some(opened) => {
@@ -33,11 +33,22 @@ pub fn run(args: &Args, name: &str) -> Result<Exit, Fault> {
         let cut = |line: &String| line.chars().take(100).collect::<String>() + "\n";
         output::print(&done.head.iter().map(cut).collect::<String>());
     }
-    output::print(&format!(
-        "{} rows in {} and {}\n",
-        output::grouped(done.rows as u64),
-        done.csv.display(),
-        done.jsonl.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
-    ));
+    if let Some((csv, jsonl)) = &done.tables {
+        output::print(&format!(
+            "{} rows in {} and {}\n",
+            output::grouped(done.rows as u64),
+            csv.display(),
+            jsonl.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+        ));
+    }
+    match done.saved.as_slice() {
+        [first, .., last] if done.saved.len() > 8 => output::print(&format!(
+            "{} files from {} to {}\n",
+            output::grouped(done.saved.len() as u64),
+            first.display(),
+            last.display()
+        )),
+        few => output::print(&few.iter().map(|f| format!("wrote {}\n", f.display())).collect::<String>()),
+    }
     Ok(if stop.load(std::sync::atomic::Ordering::Relaxed) { Exit::Interrupted } else { Exit::Ok })
 }

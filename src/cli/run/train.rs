@@ -32,7 +32,7 @@ pub fn run(args: &Args, name: &str, first: Option<Checked>, started: Instant) ->
     let same = options.task.is_none() && options.sets.len() == args.input.sets.len();
     let checked = match first.filter(|_| same && options.data_root == args.input.data) {
         Some(checked) => checked,
-        None => input::checked(&args.file, &options, format)?,
+        None => input::checked_to_run(&args.file, &options, format)?,
     };
     let task = input::task(&checked.program, Some(name), "run")?;
     let seed = match &earlier {

@@ -5,8 +5,9 @@
 //! wide (four lanes of 32 bits), as [`super::wide`] decides; everything that differs between the two lives in `ops`,
 //! `math` and `memory`.
 //!
-//! Representation of a value: floats and integers as themselves; a bool as `i8` 0 or 1. Wide: `f32x4`; `i32x4` for i32 and
-//! for u8 and i8 (kept extended to 32 bits); a bool as an `i32x4` mask of all ones or zeros.
+//! Representation of a value: floats and integers as themselves, but f16 and bf16 as an `f32` that they can hold; a bool
+//! as `i8` 0 or 1. Wide: `f32x4`; `i32x4` for i32 and for u8 and i8 (kept extended to 32 bits); a bool as an `i32x4` mask of
+//! all ones or zeros.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -105,15 +106,6 @@ pub fn emit(
     context: &mut FunctionBuilderContext,
     target: cranelift_codegen::isa::TargetFrontendConfig,
 ) -> Result<(), Refusal> {
-    if let Some(d) = kernel
-        .buffers
-        .iter()
-        .map(|b| b.dtype)
-        .chain(kernel.values.iter().copied())
-        .find(|d| matches!(d, DType::F16 | DType::BF16))
-    {
-        return Err(format!("{d} is not supported on the CPU yet"));
-    }
     func.signature = entry.signature(convention);
     let mut e = Emit {
         b: FunctionBuilder::new(func, context),
@@ -233,7 +225,7 @@ impl<'a> Emit<'a, '_> {
     /// A scalar in all lanes, in the wide representation.
     pub fn splat(&mut self, dtype: DType, scalar: ir::Value) -> ir::Value {
         match dtype {
-            DType::F32 => self.b.ins().splat(types::F32X4, scalar),
+            DType::F32 | DType::F16 | DType::BF16 => self.b.ins().splat(types::F32X4, scalar),
             DType::Bool => {
                 let word = self.b.ins().uextend(types::I32, scalar);
                 let mask = self.b.ins().ineg(word);

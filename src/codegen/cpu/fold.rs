@@ -102,7 +102,7 @@ impl<'a> Emit<'a, '_> {
         if self.lanes.is_none() {
             let mut marks = wide::wide_values(self.kernel, f.var, f.body);
             // A yielded value that is the same in all iterations is added up all the same.
-            let fits = matches!(f.dtype, DType::F32 | DType::I32 | DType::Bool | DType::U8 | DType::I8);
+            let fits = !matches!(f.dtype, DType::F64 | DType::I64);
             if fits && wide::fits_lanes(self.kernel, f.body, &marks) {
                 marks.truncate(self.kernel.values.len());
                 self.lanes = Some(Lanes { var: f.var, wide: marks, active: LANES });

@@ -23,21 +23,21 @@ struct Place {
     offset: i64,
 }
 
-/// The type of a scalar.
+/// The type of a scalar value.
 pub(super) fn scalar_type(dtype: DType) -> Type {
     match dtype {
         DType::Bool | DType::U8 | DType::I8 => types::I8,
         DType::I32 => types::I32,
         DType::I64 => types::I64,
-        DType::F32 => types::F32,
+        // Halves are computed in 32 bits.
+        DType::F32 | DType::F16 | DType::BF16 => types::F32,
         DType::F64 => types::F64,
-        DType::F16 | DType::BF16 => types::I16,
     }
 }
 
 /// The type of a wide value.
 pub(super) fn wide_type(dtype: DType) -> Type {
-    if dtype == DType::F32 { types::F32X4 } else { types::I32X4 }
+    if scalar_type(dtype) == types::F32 { types::F32X4 } else { types::I32X4 }
 }
 
 pub(super) fn plain() -> MemFlagsData {
@@ -265,6 +265,14 @@ impl Emit<'_, '_> {
         )
     }
 
+    /// One element as a scalar value.
+    fn load_element(&mut self, dtype: DType, flags: MemFlagsData, pointer: ir::Value, offset: i32) -> ir::Value {
+        if dtype.is_half() {
+            return self.load_half(dtype, flags, pointer, offset);
+        }
+        self.b.ins().load(scalar_type(dtype), flags, pointer, offset)
+    }
+
     /// One element, or `otherwise` if the condition is there and fails.
     fn load_checked(
         &mut self,
@@ -276,10 +284,10 @@ impl Emit<'_, '_> {
         flags: MemFlagsData,
     ) -> ir::Value {
         let (pointer, offset) = self.settle(at);
-        let Some(holds) = holds else { return self.b.ins().load(scalar_type(dtype), flags, pointer, offset) };
+        let Some(holds) = holds else { return self.load_element(dtype, flags, pointer, offset) };
         let pointer = if offset == 0 { pointer } else { self.b.ins().iadd_imm_s(pointer, offset as i64) };
         let pointer = self.b.ins().select(holds, pointer, self.bases[buffer.0 as usize]);
-        let read = self.b.ins().load(scalar_type(dtype), flags, pointer, 0);
+        let read = self.load_element(dtype, flags, pointer, 0);
         let other = self.constant(dtype, otherwise, false);
         self.b.ins().select(holds, read, other)
     }
@@ -336,7 +344,7 @@ impl Emit<'_, '_> {
             let elements: Vec<ir::Value> = (0..active)
                 .map(|lane| {
                     let (pointer, offset) = self.settle(Place { offset: at.offset + size * lane as i64, ..at });
-                    let element = self.b.ins().load(scalar_type(dtype), flags, pointer, offset);
+                    let element = self.load_element(dtype, flags, pointer, offset);
                     self.widen(dtype, element)
                 })
                 .collect();
@@ -356,6 +364,7 @@ impl Emit<'_, '_> {
                         self.b.ins().uwiden_low(halves)
                     }
                 }
+                DType::F16 | DType::BF16 => self.load_halves(dtype, flags, pointer, offset),
                 _ => self.b.ins().load(wide_type(dtype), flags, pointer, offset),
             }
         };
@@ -477,8 +486,11 @@ impl Emit<'_, '_> {
         let flags = plain().with_notrap();
         let mut value = value;
         if accumulate {
-            let before = self.b.ins().load(scalar_type(dtype), flags, pointer, offset);
+            let before = self.load_element(dtype, flags, pointer, offset);
             value = self.add(dtype, before, value);
+        }
+        if dtype.is_half() {
+            return self.store_half(dtype, flags, value, pointer, offset);
         }
         self.b.ins().store(flags, value, pointer, offset);
     }
@@ -486,6 +498,10 @@ impl Emit<'_, '_> {
     fn add(&mut self, dtype: DType, a: ir::Value, b: ir::Value) -> ir::Value {
         match dtype {
             DType::Bool => self.b.ins().bor(a, b),
+            DType::F16 | DType::BF16 => {
+                let sum = self.b.ins().fadd(a, b);
+                self.round_half(dtype, sum, false)
+            }
             d if d.is_float() => self.b.ins().fadd(a, b),
             _ => self.b.ins().iadd(a, b),
         }
@@ -498,6 +514,10 @@ impl Emit<'_, '_> {
         if accumulate {
             let before = self.load_vector(dtype, at, LANES, flags);
             value = self.binary(Binary::Add, dtype, before, value, true)?;
+        }
+        if dtype.is_half() {
+            self.store_halves(dtype, flags, value, pointer, offset);
+            return Ok(());
         }
         let packed = match dtype {
             DType::Bool | DType::U8 | DType::I8 => {

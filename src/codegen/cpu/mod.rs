@@ -6,6 +6,7 @@
 
 mod emit;
 mod fold;
+mod half;
 mod jit;
 mod math;
 mod memory;

@@ -1,7 +1,8 @@
 //! Scalar operations as instructions, on scalars and by lanes.
 //!
 //! The exact operations give the bits that the kernel IR's interpreter gives (of a NaN: a NaN; of a maximum of two zeros:
-//! a zero); functions such as `exp` are in `math`. Integer division by zero gives 0.
+//! a zero); functions such as `exp` are in `math`. Integer division by zero gives 0. Operations on halves are those on
+//! `f32`, rounded.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
@@ -11,7 +12,7 @@ use super::emit::{Emit, Refusal};
 use super::memory::{scalar_type, wide_type};
 use super::symbols::Symbol;
 use crate::codegen::loops::{Expr, Index};
-use crate::ops::{Binary, Compare, DType, Unary};
+use crate::ops::{Binary, Compare, DType, Unary, half};
 
 impl<'a> Emit<'a, '_> {
     pub fn expr(&mut self, expr: &'a Expr, dtype: DType, wide: bool) -> Result<ir::Value, Refusal> {
@@ -61,7 +62,10 @@ impl<'a> Emit<'a, '_> {
 
     pub fn constant(&mut self, dtype: DType, value: f64, wide: bool) -> ir::Value {
         let scalar = match dtype {
-            DType::F32 => self.b.ins().f32const(Ieee32::with_bits((value as f32).to_bits())),
+            DType::F32 | DType::F16 | DType::BF16 => {
+                let value = half::round(value, dtype) as f32;
+                self.b.ins().f32const(Ieee32::with_bits(value.to_bits()))
+            }
             DType::F64 => self.b.ins().f64const(Ieee64::with_bits(value.to_bits())),
             DType::Bool if wide => {
                 let mask = if value != 0.0 { 0xffff_ffff } else { 0 };
@@ -156,6 +160,11 @@ impl<'a> Emit<'a, '_> {
                 _ => a,
             });
         }
+        if dtype.is_half() {
+            let result = self.unary(op, DType::F32, a, wide)?;
+            let fits = matches!(op, Unary::Neg | Unary::Abs | Unary::Floor | Unary::Ceil | Unary::Round);
+            return Ok(if fits { result } else { self.round_half(dtype, result, wide) });
+        }
         if dtype == DType::F64 {
             let symbol = match op {
                 Unary::Exp => Symbol::exp_f64,
@@ -204,6 +213,11 @@ impl<'a> Emit<'a, '_> {
         b: ir::Value,
         wide: bool,
     ) -> Result<ir::Value, Refusal> {
+        if dtype.is_half() {
+            let result = self.binary_float(op, DType::F32, a, b, wide)?;
+            let fits = matches!(op, Binary::Max | Binary::Min);
+            return Ok(if fits { result } else { self.round_half(dtype, result, wide) });
+        }
         if dtype.is_float() {
             return self.binary_float(op, dtype, a, b, wide);
         }
@@ -437,6 +451,15 @@ impl<'a> Emit<'a, '_> {
         if to == DType::Bool {
             let zero = self.constant(from, 0.0, wide);
             return self.compare(Compare::Ne, from, a, zero);
+        }
+        // A half is an f32 that fits.
+        let from = if from.is_half() { DType::F32 } else { from };
+        if to.is_half() {
+            let number = self.cast(from, DType::F32, a, wide);
+            return self.round_half(to, number, wide);
+        }
+        if from == to {
+            return a;
         }
         if wide { self.cast_wide(from, to, a) } else { self.cast_scalar(from, to, a) }
     }

@@ -60,9 +60,7 @@ pub fn bound_is_wide(bound: &Bound, var: LoopVar, wide: &[bool]) -> bool {
 
 /// Whether lanes of 32 bits can hold every wide value, and everything stored, of the body.
 pub fn fits_lanes(kernel: &Kernel, body: &[Stmt], wide: &[bool]) -> bool {
-    let fits = |v: &Value| {
-        matches!(kernel.values[v.0 as usize], DType::F32 | DType::I32 | DType::Bool | DType::U8 | DType::I8)
-    };
+    let fits = |v: &Value| !matches!(kernel.values[v.0 as usize], DType::F64 | DType::I64);
     let fits_if_wide = |v: &Value| !wide[v.0 as usize] || fits(v);
     body.iter().all(|stmt| match stmt {
         Stmt::Let { value, expr } => {

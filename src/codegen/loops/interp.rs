@@ -3,7 +3,7 @@
 
 use super::ir::*;
 use super::scalar::{self, Scalar};
-use crate::ops::{Binary, DType};
+use crate::ops::{Binary, DType, half};
 
 /// The elements of one buffer, as the machine stores them (little endian).
 #[derive(Clone, Debug, PartialEq)]
@@ -64,8 +64,7 @@ impl BufferData {
             DType::I8 => Scalar::Int(b[index] as i8 as i64),
             DType::I32 => Scalar::Int(i32::from_le_bytes(take(b, index)) as i64),
             DType::I64 => Scalar::Int(i64::from_le_bytes(take(b, index))),
-            DType::F16 => Scalar::Float(scalar::f16_to_f64(u16::from_le_bytes(take(b, index)))),
-            DType::BF16 => Scalar::Float(scalar::bf16_to_f32(u16::from_le_bytes(take(b, index))) as f64),
+            d @ (DType::F16 | DType::BF16) => Scalar::Float(half::number(u16::from_le_bytes(take(b, index)), d)),
             DType::F32 => Scalar::Float(f32::from_le_bytes(take(b, index)) as f64),
             DType::F64 => Scalar::Float(f64::from_le_bytes(take(b, index))),
         }
@@ -80,8 +79,7 @@ impl BufferData {
             DType::U8 | DType::I8 => to[0] = value.int() as u8,
             DType::I32 => to.copy_from_slice(&(value.int() as i32).to_le_bytes()),
             DType::I64 => to.copy_from_slice(&value.int().to_le_bytes()),
-            DType::F16 => to.copy_from_slice(&scalar::f16_from_f64(value.float()).to_le_bytes()),
-            DType::BF16 => to.copy_from_slice(&scalar::bf16_from_f32(value.float() as f32).to_le_bytes()),
+            d @ (DType::F16 | DType::BF16) => to.copy_from_slice(&half::bits(value.float(), d).to_le_bytes()),
             DType::F32 => to.copy_from_slice(&(value.float() as f32).to_le_bytes()),
             DType::F64 => to.copy_from_slice(&value.float().to_le_bytes()),
         }

@@ -1,5 +1,6 @@
 //! What one scalar operation computes, for the interpreter: every result is rounded to its dtype at once.
 
+use crate::ops::half::round;
 use crate::ops::{Binary, Compare, DType, Reduce, Unary};
 
 /// One element: floats (of any width) as `f64`, integers and bools as `i64`.
@@ -64,55 +65,6 @@ pub fn wrap(value: i64, dtype: DType) -> i64 {
         DType::I8 => value as i8 as i64,
         DType::I32 => value as i32 as i64,
         _ => value,
-    }
-}
-
-/// The nearest number of a float dtype, ties to even.
-pub fn round(value: f64, dtype: DType) -> f64 {
-    match dtype {
-        DType::F32 => value as f32 as f64,
-        DType::BF16 => bf16_to_f32(bf16_from_f32(value as f32)) as f64,
-        DType::F16 => f16_to_f64(f16_from_f64(value)),
-        _ => value,
-    }
-}
-
-pub(super) fn bf16_from_f32(value: f32) -> u16 {
-    let bits = value.to_bits();
-    if value.is_nan() {
-        return (bits >> 16) as u16 | 0x40;
-    }
-    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
-}
-
-pub(super) fn bf16_to_f32(bits: u16) -> f32 {
-    f32::from_bits((bits as u32) << 16)
-}
-
-pub(super) fn f16_from_f64(value: f64) -> u16 {
-    let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
-    let a = value.abs();
-    if value.is_nan() {
-        return sign | 0x7e00;
-    }
-    if a >= 65520.0 {
-        return sign | 0x7c00;
-    }
-    // The unit in the last place: 2^-24 below the normal range, else 2^(exponent - 10).
-    let exponent = if a < 6.103515625e-5 { -14 } else { ((a.to_bits() >> 52) as i32) - 1023 };
-    let units = (a * 2f64.powi(10 - exponent)).round_ties_even() as u32;
-    // A carry out of the mantissa moves into the exponent by itself.
-    sign | (units + ((exponent + 14) as u32) * 1024) as u16
-}
-
-pub(super) fn f16_to_f64(bits: u16) -> f64 {
-    let sign = if bits & 0x8000 != 0 { -1.0 } else { 1.0 };
-    let (exponent, mantissa) = ((bits >> 10 & 31) as i32, (bits & 1023) as f64);
-    sign * match exponent {
-        0 => mantissa * 2f64.powi(-24),
-        31 if mantissa == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        e => (1024.0 + mantissa) * 2f64.powi(e - 25),
     }
 }
 
@@ -266,16 +218,6 @@ pub fn fold_start(op: Reduce, dtype: DType) -> Scalar {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn halves_round_to_even() {
-        for (value, bits) in [(1.0, 0x3c00), (-2.0, 0xc000), (65504.0, 0x7bff), (65520.0, 0x7c00), (5.96e-8, 1)] {
-            assert_eq!(f16_from_f64(value), bits, "{value}");
-        }
-        assert_eq!(f16_to_f64(f16_from_f64(2049.0)), 2048.0);
-        assert_eq!(f16_to_f64(f16_from_f64(2051.0)), 2052.0);
-        assert_eq!(round(1.00390625, DType::BF16), 1.0);
-    }
 
     #[test]
     fn integers_wrap_and_shift_in_zeros() {

@@ -18,7 +18,7 @@ fn the_registry_is_sorted_and_documented() {
 fn wrong_arguments_are_told_at_their_place() {
     let root = Folder::new();
     bad("mnits", &[], &root, codes::UNKNOWN_NAME, &["did you mean `mnist`?"]);
-    bad("parquet", &[], &root, codes::UNKNOWN_NAME, &["the sources are `csv`, `digits`"]);
+    bad("parquet", &[], &root, codes::UNKNOWN_NAME, &["`csv`, `digits`"]);
     bad("mnist", &[], &root, codes::MISSING_ARGUMENT, &["`mnist` needs `path`"]);
     bad("npy", &[], &root, codes::MISSING_ARGUMENT, &["`npy` needs a file"]);
     let d = bad(

@@ -173,7 +173,8 @@ fn sum_of_copies(graph: &mut Graph<usize>, node: &Node<usize>) -> Option<NodeId>
     let Op::Reduce { op: Reduce::Sum, axes: summed } = &node.op else { return None };
     let wide = graph.node(node.inputs[0]);
     let Op::Broadcast { shape, axes } = &wide.op else { return None };
-    (wide.ty.dtype.is_float() && summed.iter().all(|axis| !axes.contains(axis))).then_some(())?;
+    (wide.ty.dtype.is_float() && !wide.ty.dtype.is_half() && summed.iter().all(|axis| !axes.contains(axis)))
+        .then_some(())?;
     let count: usize = summed.iter().map(|axis| shape[*axis]).product();
     let moved: Vec<usize> = axes.iter().map(|axis| axis - summed.iter().filter(|gone| *gone < axis).count()).collect();
     let x = wide.inputs[0];

@@ -2,9 +2,10 @@
 
 use super::Rule;
 use crate::graph::{Graph, Node, NodeId};
-use crate::ops::{Binary, DType, Op, Reduce, scalar};
+use crate::ops::{Binary, DType, Op, Reduce, half, scalar};
 
 pub static RULES: &[Rule] = &[
+    Rule { name: "half-constant", apply: half_constant },
     Rule { name: "fold-elementwise", apply: fold_elementwise },
     Rule { name: "fold-view", apply: fold_view },
     Rule { name: "fold-pad", apply: fold_pad },
@@ -13,6 +14,14 @@ pub static RULES: &[Rule] = &[
 
 fn full(graph: &mut Graph<usize>, node: &Node<usize>, value: f64) -> Option<NodeId> {
     Some(graph.full(value, &node.ty, node.origin))
+}
+
+/// A constant of 16 bits is what its dtype holds.
+fn half_constant(graph: &mut Graph<usize>, node: &Node<usize>) -> Option<NodeId> {
+    let (Op::Const(value), true) = (&node.op, node.ty.dtype.is_half()) else { return None };
+    let held = half::round(*value, node.ty.dtype);
+    (held != *value && !value.is_nan()).then_some(())?;
+    full(graph, node, held)
 }
 
 /// An elementwise operation of constants is a constant.
@@ -61,9 +70,9 @@ fn fold_reduce(graph: &mut Graph<usize>, node: &Node<usize>) -> Option<NodeId> {
     let folded = match (op, ty.dtype.is_float()) {
         (_, _) if count == 0 => return None,
         (Reduce::Max | Reduce::Min, _) => value,
-        (Reduce::Sum, true) => value * count as f64,
+        (Reduce::Sum, true) => scalar::cast(value * count as f64, DType::F64, ty.dtype),
         (Reduce::Sum, false) => scalar::binary(Binary::Mul, value, count as f64, ty.dtype),
-        (Reduce::Prod, true) => value.powf(count as f64),
+        (Reduce::Prod, true) => scalar::cast(value.powf(count as f64), DType::F64, ty.dtype),
         (Reduce::Prod, false) if ty.dtype == DType::Bool => value,
         (Reduce::Prod, false) => return None,
     };

@@ -10,6 +10,7 @@
 
 mod columns;
 pub mod conv;
+mod conv_f64;
 mod conv_weight;
 mod drive;
 pub mod gemm;

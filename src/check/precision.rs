@@ -1,0 +1,49 @@
+//! The setting `precision`: what a task computes in. In: the expression of the setting. Out: one of
+//! [`PRECISIONS`]. What it means is in `opt::precision`.
+
+use super::context::{Checker, Scope};
+use super::values::Value;
+use crate::diag::{Diagnostic, codes, suggest};
+use crate::ops::DType;
+use crate::syntax::ast::{Expr, ExprKind};
+
+/// What `precision` may be.
+pub const PRECISIONS: [DType; 3] = [DType::F32, DType::BF16, DType::F64];
+
+impl Checker<'_> {
+    /// The dtype, or nothing if a fault was reported.
+    pub fn precision(&mut self, value: &Expr, scope: &mut Scope) -> Option<DType> {
+        let span = value.span;
+        let unknown = match &value.kind {
+            ExprKind::Name(name) if !self.defs.contains_key(name) && scope.local(name).is_none() => {
+                DType::from_name(name).is_none().then(|| name.clone())
+            }
+            _ => None,
+        };
+        let names = PRECISIONS.map(DType::name);
+        let choices = format!("one of {}", names.join(", "));
+        let bad = |what: String| {
+            Diagnostic::error(codes::BAD_SETTING, span, format!("`precision` is {what}, not {choices}"))
+                .label("the dtype to compute in is needed here")
+        };
+        let fault = match unknown {
+            Some(name) => {
+                let fault = bad(format!("`{name}`"));
+                match suggest::nearest(&name, names) {
+                    Some(meant) => fault.help(format!("did you mean `{meant}`?")),
+                    None => fault.help("`bf16` computes matrix products and convolutions in bf16, all else in f32"),
+                }
+            }
+            None => match self.eval(value, scope)? {
+                Value::DType(dtype) if PRECISIONS.contains(&dtype) => return Some(dtype),
+                v if v.is_silent() => return None,
+                Value::DType(DType::F16) => bad("f16".into())
+                    .note("gradients are lost in f16 unless the loss is scaled, which bf16 does without")
+                    .help("write `precision = bf16`, which has the range of f32"),
+                v => bad(v.kind()).help("for instance `precision = bf16`"),
+            },
+        };
+        self.report(fault);
+        None
+    }
+}

@@ -1,0 +1,140 @@
+//! `nnc bench`: a task's step on random data of its declared types, timed.
+
+use super::compile::entries_of;
+use super::input::{self, Input};
+use super::{Exit, Fault, machine, output};
+use nnc::build::Sizes;
+use nnc::check::Task;
+use nnc::driver;
+use nnc::engine::{ClockValues, CpuEngine, Engine, Entry, StepInputs, Target};
+use nnc::ops::DType;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Run steps on random data of the declared types, and say how long they take
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  nnc bench net.nn\n  nnc bench net.nn --launches\n  nnc bench net.nn --set batch=1 --threads 1"
+)]
+pub struct Args {
+    /// The program
+    file: PathBuf,
+    /// A task; all if none
+    task: Option<String>,
+    /// Stop after this many steps; else after about two seconds, five steps at least
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
+    /// What runs it: cpu or interpreter
+    #[arg(long, default_value = "cpu", value_parser = input::target)]
+    target: Target,
+    /// The threads that a step is cut for
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Show where the time goes: each launch of the training step, slowest first
+    #[arg(long)]
+    launches: bool,
+    #[command(flatten)]
+    pub input: Input,
+}
+
+pub fn run(args: &Args) -> Result<Exit, Fault> {
+    let checked = args.input.checked(&args.file, args.task.as_deref())?;
+    let tasks: Vec<&Task> = match &args.task {
+        Some(name) => vec![input::task(&checked.program, Some(name), "bench")?],
+        None => checked.program.tasks.iter().collect(),
+    };
+    let threads = args.threads.map_or_else(machine::default_threads, usize::from);
+    for task in tasks {
+        let at = |d| Fault::at(d, &checked.sources);
+        let batch = task.settings.batch.unwrap_or(0);
+        let fields = random_fields(task, batch);
+        let mut engine = driver::engine(&checked, &task.name, args.target, threads).map_err(at)?;
+        engine.initialise(task.settings.seed.unwrap_or(0)).map_err(at)?;
+        for (entry, name) in entries_of(task) {
+            let flops = engine.prepare(*entry, batch).map_err(at)?.flops;
+            let times = timed(&mut *engine, *entry, batch, &fields, args.steps).map_err(at)?;
+            let median = times[times.len() / 2];
+            output::print(&format!(
+                "{}.{name}: {:.3} ms a step (least {:.3} ms, {} steps), {:.1} GFLOP/s, first value {}\n",
+                task.name,
+                median * 1e3,
+                times[0] * 1e3,
+                times.len(),
+                flops as f64 / median / 1e9,
+                output::figure(engine.scalar(0)),
+            ));
+        }
+        if args.launches && args.target == Target::Cpu {
+            let entry = entries_of(task)[0].0;
+            let mut engine = CpuEngine::new(&checked.program, task, threads).map_err(at)?;
+            engine.initialise(0).map_err(at)?;
+            let inputs = StepInputs { fields: &fields, clock: clock(0), seed: 0, lengths: &[] };
+            let mut launches = engine.profile(entry, batch, &inputs, 20).map_err(at)?;
+            launches.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
+            let rows: Vec<Vec<String>> = launches
+                .iter()
+                .map(|l| {
+                    let rate = format!("{:.1} GFLOP/s", l.flops as f64 / l.nanoseconds);
+                    vec![format!("{:.1} us", l.nanoseconds / 1e3), rate, l.name.clone()]
+                })
+                .collect();
+            output::print(&output::table(&rows, &[2]));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn clock(step: u64) -> ClockValues {
+    ClockValues { step, epoch: 0, steps: 1000, epoch_steps: 1000 }
+}
+
+/// Seconds of each step, sorted.
+fn timed(
+    engine: &mut dyn Engine,
+    entry: Entry,
+    batch: usize,
+    fields: &[Vec<u8>],
+    steps: Option<u32>,
+) -> Result<Vec<f64>, Box<nnc::diag::Diagnostic>> {
+    let started = Instant::now();
+    let mut times = Vec::new();
+    loop {
+        let step = Instant::now();
+        engine.run(entry, batch, &StepInputs { fields, clock: clock(times.len() as u64), seed: 0, lengths: &[] })?;
+        times.push(step.elapsed().as_secs_f64());
+        let enough = match steps {
+            Some(steps) => times.len() >= steps as usize,
+            None => times.len() >= 5 && started.elapsed() > Duration::from_secs(2),
+        };
+        if enough || times.len() >= 10_000 {
+            break;
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times)
+}
+
+/// Fields of a batch: numbers in 0..1, labels in their range.
+fn random_fields(task: &Task, batch: usize) -> Vec<Vec<u8>> {
+    let sizes = Sizes::of(task, batch);
+    let mut state = 0x2545_F491_4F6C_DD1Du64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state >> 40
+    };
+    let mut fields = Vec::new();
+    for field in &task.fields {
+        let one: usize = field.shape.iter().map(|d| sizes.number(d).unwrap_or(1).max(0) as usize).product();
+        let count = one * if task.batch.is_some() { batch } else { 1 };
+        let classes = field.classes.unwrap_or(2).max(1) as u64;
+        let numbers = (0..count).map(|_| match field.dtype {
+            d if d.is_float() => next() as f64 / (1u64 << 24) as f64,
+            DType::Bool => (next() % 2) as f64,
+            _ => (next() % classes) as f64,
+        });
+        fields.push(nnc::engine::bytes::from_f64(field.dtype, numbers));
+    }
+    fields
+}

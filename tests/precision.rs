@@ -1,0 +1,181 @@
+//! Programs in other dtypes than f32: `precision`, and parameters and fields that are declared to be of another one.
+
+use nnc::driver::{self, Checked, Options};
+use nnc::engine::{ClockValues, Engine, Entry, StepInputs, Target, bytes};
+use nnc::ops::{DType, Op};
+use nnc::train::{Evaluation, Feed, evaluate, open};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+/// A convolutional net and a perceptron's head over the digits.
+const DIGITS: &str = "
+train {
+  data      = digits(validate: 0.2)
+  batch     = 64
+  net       = seq { Conv2d(8, kernel: 3, padding: same); relu; MaxPool2d(2); flatten; Linear(32); relu; Linear(10) }
+  optimizer = AdamW(lr: 3e-3)
+  step(image, label) {
+    scores = net(image)
+    minimize cross_entropy(scores, label)
+    report   accuracy(scores, label)
+  }
+}
+";
+
+fn checked(text: &str, sets: &[&str]) -> Checked {
+    let options = Options { sets: sets.iter().map(|s| s.to_string()).collect(), ..Options::default() };
+    let checked = driver::check_text("t.nn", text.to_string(), Path::new(""), &options);
+    assert!(checked.diagnostics.is_empty(), "{:#?}", checked.diagnostics);
+    checked
+}
+
+fn digits(sets: &[&str]) -> Checked {
+    let precision = sets.first().map_or(String::new(), |s| format!("  {s}\n"));
+    checked(&DIGITS.replace("train {\n", &format!("train {{\n{precision}")), &[])
+}
+
+/// Trains for some epochs and gives the loss of each step, the engine, and the accuracy on what was held out.
+fn trained(checked: &Checked, target: Target, threads: usize, epochs: u64) -> (Vec<f64>, Box<dyn Engine>, f64) {
+    let task = &checked.program.tasks[0];
+    let split = open(task, Path::new("")).expect("built in").expect("it has data").split(1);
+    let mut train = Feed::new(split.train, &task.fields, Some(64), true).expect("a feed");
+    let mut held = Feed::new(split.validate.expect("some"), &task.fields, Some(64), false).expect("a feed");
+    let mut engine = driver::engine(checked, "train", target, threads).expect("an engine");
+    engine.initialise(1).expect("first values");
+    let mut losses = Vec::new();
+    let mut clock = ClockValues { step: 0, epoch: 0, steps: 1000, epoch_steps: 23 };
+    for epoch in 0..epochs {
+        for position in 0..train.batches().expect("some") {
+            let samples = train.load(1, epoch, position);
+            let batch = train.engine_batch(samples);
+            engine
+                .run(Entry::Train, batch, &StepInputs { fields: train.fields(), clock, seed: 1, lengths: &[] })
+                .expect("a step");
+            losses.push(engine.scalar(0));
+            clock.step += 1;
+        }
+        clock.epoch += 1;
+    }
+    let stop = AtomicBool::new(false);
+    let done = evaluate(&mut *engine, &task.eval.reports, &mut held, 1, clock, &stop, || {}).expect("it runs");
+    let Evaluation::Done(averages) = done else { panic!("{done:?}") };
+    (losses, engine, averages.get(1))
+}
+
+#[test]
+fn bf16_learns_digits_as_f32_does() {
+    let (_, _, plain) = trained(&digits(&[]), Target::Cpu, 2, 6);
+    let half = digits(&["precision = bf16"]);
+    let (losses, engine, accuracy) = trained(&half, Target::Cpu, 2, 6);
+    assert!(plain > 0.9, "{plain}");
+    assert!(accuracy > plain - 0.02, "{accuracy} against {plain}");
+    assert!(losses.iter().all(|l| l.is_finite()));
+    // Master weights: more digits than bf16 has.
+    let task = &half.program.tasks[0];
+    for var in &task.vars {
+        let tensor = engine.var(*var);
+        assert_eq!(tensor.dtype, DType::F32);
+        if tensor.shape.len() > 1 {
+            let numbers = bytes::to_f64(DType::F32, &tensor.bytes);
+            let fine = numbers.iter().filter(|x| nnc::ops::half::round(**x, DType::BF16) != **x).count();
+            assert!(fine * 2 > numbers.len(), "{} of {} are no bf16", fine, numbers.len());
+        }
+    }
+}
+
+#[test]
+fn bf16_gives_the_same_bits_on_any_number_of_threads() {
+    let half = digits(&["precision = bf16"]);
+    let (one, first, _) = trained(&half, Target::Cpu, 1, 1);
+    let (two, second, _) = trained(&half, Target::Cpu, 2, 1);
+    assert_eq!(one, two);
+    for var in &half.program.tasks[0].vars {
+        assert_eq!(first.var(*var).bytes, second.var(*var).bytes);
+    }
+}
+
+#[test]
+fn precisions_differ_and_both_targets_agree_on_each() {
+    let first_loss = |sets: &[&str], target| trained(&digits(sets), target, 2, 1).0;
+    let plain = first_loss(&[], Target::Cpu);
+    let mut seen = vec![plain.clone()];
+    for (set, tolerance) in [("precision = bf16", 2e-2), ("precision = f64", 1e-5)] {
+        let (cpu, slow) = (first_loss(&[set], Target::Cpu), first_loss(&[set], Target::Interpreter));
+        for (step, (a, b)) in cpu.iter().zip(&slow).enumerate().take(8) {
+            assert!((a - b).abs() < tolerance, "{set}, step {step}: {a} and {b}");
+        }
+        assert!((cpu[0] - plain[0]).abs() < 2e-2, "{set}: {} and {}", cpu[0], plain[0]);
+        assert!(!seen.contains(&cpu), "{set} changes nothing");
+        seen.push(cpu);
+    }
+}
+
+#[test]
+fn what_is_summed_in_a_step_of_bf16_stays_f32() {
+    let half = digits(&["precision = bf16"]);
+    let graph = nnc::stages::step_graph(&half.program.tasks[0], Entry::Train, 64, &mut Vec::new()).expect("a graph");
+    for node in &graph.nodes {
+        let product = matches!(
+            node.op,
+            Op::Matmul { .. } | Op::Conv { .. } | Op::ConvInputGrad { .. } | Op::ConvWeightGrad { .. }
+        );
+        if product {
+            assert_eq!(node.ty.dtype, DType::BF16);
+        } else if !matches!(node.op, Op::Cast | Op::Transpose { .. } | Op::Reshape { .. } | Op::Broadcast { .. }) {
+            assert!(!node.ty.dtype.is_half(), "{:?} is {}", node.op, node.ty);
+        }
+    }
+}
+
+#[test]
+fn a_setting_from_the_command_line_is_checked_too() {
+    let set = |text: &str| {
+        let options = Options { sets: vec![text.to_string()], ..Options::default() };
+        driver::check_text("t.nn", DIGITS.replace("train {\n", "train {\n  precision = f32\n"), Path::new(""), &options)
+    };
+    assert_eq!(set("precision=bf16").program.tasks[0].settings.precision, Some(DType::BF16));
+    let wrong = set("precision=bf61");
+    assert_eq!(wrong.diagnostics[0].code.id, "E0701");
+    assert!(wrong.diagnostics[0].help.iter().any(|h| h.contains("bf16")), "{:?}", wrong.diagnostics);
+}
+
+/// A linear regression whose parameter is of another dtype.
+fn regression(dtype: &str) -> String {
+    format!(
+        "
+model Bowl {{
+  param theta: {dtype}[5] = 1
+  param scale: {dtype}[5] = normal(std: 0.5)
+  forward() -> {dtype} {{ sum((theta - 3) ^ 2) + sum({dtype}(f32(scale) ^ 2)) }}
+}}
+train {{
+  net       = Bowl()
+  steps     = 200
+  optimizer = SGD(lr: 0.05)
+  step() {{ minimize net() }}
+}}
+"
+    )
+}
+
+#[test]
+fn parameters_may_be_of_any_float() {
+    for (dtype, tolerance) in [("f64", 1e-8), ("f16", 0.02), ("bf16", 0.2)] {
+        for target in [Target::Cpu, Target::Interpreter] {
+            let checked = checked(&regression(dtype), &[]);
+            let mut engine = driver::engine(&checked, "train", target, 1).expect("an engine");
+            engine.initialise(2).expect("first values");
+            for step in 0..200 {
+                let clock = ClockValues { step, epoch: 0, steps: 200, epoch_steps: 200 };
+                engine.run(Entry::Train, 0, &StepInputs { fields: &[], clock, seed: 2, lengths: &[] }).expect("a step");
+            }
+            let theta = engine.var(checked.program.tasks[0].vars[0]);
+            assert_eq!(theta.dtype.name(), dtype);
+            assert_eq!(theta.bytes.len(), 5 * theta.dtype.bytes());
+            for x in bytes::to_f64(theta.dtype, &theta.bytes) {
+                assert!((x - 3.0).abs() < tolerance, "{dtype} {x}");
+            }
+            assert!(engine.scalar(0) < 0.2, "{dtype} {}", engine.scalar(0));
+        }
+    }
+}
