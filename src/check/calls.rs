@@ -18,6 +18,9 @@ pub const KINDS: &[&str] = &["int", "float", "bool", "string", "fn", "layer", "c
 impl Checker<'_> {
     /// Calls a function with evaluated arguments.
     pub fn call(&mut self, callable: &Callable, given: Vec<Given>, span: Span) -> Res<Value> {
+        if let Some(result) = self.call_with_parameters(callable, &given, span) {
+            return result;
+        }
         match callable {
             Callable::Fn(decl) => self.call_fn(&decl.clone(), given, span),
             Callable::Surface(surface) => self.call_surface(surface, given, span),
@@ -417,6 +420,7 @@ impl Checker<'_> {
                     self.wrong_kind(v, &format!("a {wanted}"), place)
                 }
             },
+            (_, Form::Kind(kind)) if kind.name == "parameters" => self.as_parameters(value, place.span),
             (_, Form::Kind(kind)) => self.fit_kind(value, &kind.name.clone(), kind.span, place),
             _ => Some(value),
         }
@@ -434,6 +438,7 @@ impl Checker<'_> {
                 ("none", Value::None) | ("int", Value::Int(..)) | ("bool", Value::Bool(_)) => true,
                 ("fn", Value::Stage(_) | Value::Layer(_)) | ("string", Value::Str(_)) => true,
                 ("float", Value::Float(_) | Value::Int(..)) | (_, Value::UnknownNumber) => true,
+                ("duration", Value::Quantity(..) | Value::Int(..) | Value::Float(_)) => true,
                 (word, Value::Str(s)) => word == s,
                 _ => false,
             };
@@ -658,7 +663,10 @@ impl Checker<'_> {
                     return self.unknown_dim(&name, declared.span);
                 }
                 if ty.weak || ty.tag != form.tag {
-                    (ty.weak, ty.dtype, ty.tag) = (false, form.dtype, form.tag);
+                    if ty.weak {
+                        ty.dtype = form.dtype;
+                    }
+                    (ty.weak, ty.tag) = (false, form.tag);
                     let at = if self.is_builtin(declared.span) { span } else { declared.span };
                     return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, at)));
                 }

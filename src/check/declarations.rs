@@ -354,7 +354,7 @@ impl Checker<'_> {
     }
 
     /// The first operation on the way from a node that lets no gradient through.
-    fn blocker(&self, from: NodeId) -> Option<(Span, String)> {
+    pub fn blocker(&self, from: NodeId) -> Option<(Span, String)> {
         let mut tainted = vec![false; self.sheet.graph.nodes.len()];
         tainted[from.index()] = true;
         for (i, node) in self.sheet.graph.nodes.iter().enumerate() {

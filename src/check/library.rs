@@ -22,9 +22,11 @@ pub const FILES: &[(&str, &str)] = &[
     ("pooling", include_str!("../../models/std/pooling.nn")),
     ("random", include_str!("../../models/std/random.nn")),
     ("regression", include_str!("../../models/std/regression.nn")),
+    ("regularizers", include_str!("../../models/std/regularizers.nn")),
     ("schedules", include_str!("../../models/std/schedules.nn")),
     ("shapes", include_str!("../../models/std/shapes.nn")),
     ("transformer", include_str!("../../models/std/transformer.nn")),
+    ("vision", include_str!("../../models/std/vision.nn")),
 ];
 
 /// Where each item of the library stands: an item begins at column 0 with its word and ends before the next one's

@@ -606,7 +606,11 @@ impl Checker<'_> {
         span: Span,
     ) -> Res<NodeId> {
         let (Some(count @ 1..=4096), Some(step @ 1..)) = (kernel.number(), stride.number()) else {
-            return self.not_supported(span, "a window whose size is known only by name");
+            return if self.generic {
+                None
+            } else {
+                self.not_supported(span, "a window whose size is known only by name")
+            };
         };
         let rank = self.ty(x).rank();
         let mut low = vec![Dim::default(); rank];

@@ -318,6 +318,8 @@ impl Checker<'_> {
         }
         match open.as_slice() {
             [] if rest == axis.size => Some(()),
+            // Only an instance can tell.
+            [] if self.generic && !rest.contradicts(&axis.size) => None,
             [] => {
                 let at = item.words().first().map_or((0, 1), |w| w.at);
                 let at = (at.0, item.words().last().map_or(at.1, |w| w.at.1));
@@ -337,6 +339,9 @@ impl Checker<'_> {
             }
             [word] => {
                 let Some(size) = axis.size.exact_div(&rest) else {
+                    if self.generic && (rest.number().is_none() || axis.size.number().is_none()) {
+                        return None;
+                    }
                     let text = self.size_text(&axis.size, axis.why);
                     let headline = format!("{text} cannot be split by {rest} without a rest");
                     let mut fault = pattern.fault(word.at, headline).label("the size of this is not whole");

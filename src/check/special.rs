@@ -81,11 +81,17 @@ pub fn params(name: &str) -> &'static [(&'static str, bool)] {
 
 impl Checker<'_> {
     pub fn call_special(&mut self, name: &'static str, given: Vec<Given>, span: Span) -> Res<Value> {
-        match name {
-            "einsum" => return self.einsum(given, span),
-            "rearrange" => return self.rearrange(given, span),
-            _ => {}
-        }
+        let errors = self.errors();
+        let value = match name {
+            "einsum" => self.einsum(given, span),
+            "rearrange" => self.rearrange(given, span),
+            _ => self.call_placed(name, given, span),
+        };
+        // What only an instance can decide is looked at there.
+        if value.is_none() && self.generic && self.errors() == errors { Some(Value::Unknown) } else { value }
+    }
+
+    fn call_placed(&mut self, name: &'static str, given: Vec<Given>, span: Span) -> Res<Value> {
         let specs = params(name);
         let names: Vec<&str> = specs.iter().map(|p| p.0).collect();
         let required: Vec<bool> = specs.iter().map(|p| p.1).collect();
@@ -298,6 +304,9 @@ impl Checker<'_> {
         let parts = self.whole(args[1].clone(), span)?;
         let Some(count @ 1..=4096) = parts.number() else { return Some(Value::Unknown) };
         let Some(piece) = ty.axes[axis].size.exact_div(&parts) else {
+            if self.generic && ty.axes[axis].size.number().is_none() {
+                return None;
+            }
             let size = ty.axes[axis].size.clone();
             return self.fail(
                 Diagnostic::error(codes::BAD_SIZE, span, format!("{size} cannot be split into {count} equal parts"))
