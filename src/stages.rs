@@ -25,12 +25,7 @@ pub fn built_graph(task: &Task, entry: Entry, batch: usize) -> Result<Graph<usiz
     built_graph_of(task, entry, batch, &[])
 }
 
-fn built_graph_of(
-    task: &Task,
-    entry: Entry,
-    batch: usize,
-    lengths: &[usize],
-) -> Result<Graph<usize>, Box<Diagnostic>> {
+fn built_graph_of(task: &Task, entry: Entry, batch: usize, lengths: &[usize]) -> Result<Graph<usize>, Box<Diagnostic>> {
     let step = match (entry, &task.train) {
         (Entry::Train, Some(train)) => train,
         (Entry::Train, None) => {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 /// Every file of `models/std`, by name.
 pub const FILES: &[(&str, &str)] = &[
     ("activations", include_str!("../../models/std/activations.nn")),
+    ("augment", include_str!("../../models/std/augment.nn")),
     ("initializers", include_str!("../../models/std/initializers.nn")),
     ("layers", include_str!("../../models/std/layers.nn")),
     ("losses", include_str!("../../models/std/losses.nn")),

@@ -116,12 +116,8 @@ impl Checker<'_> {
         self.feed.texts.clone_from(&facts.texts);
         let mut scope = Scope::new(data.span.file);
         for field in &facts.fields {
-            let made = FieldUse {
-                name: field.name.clone(),
-                dtype: field.dtype,
-                shape: Vec::new(),
-                from: FieldFrom::Source,
-            };
+            let made =
+                FieldUse { name: field.name.clone(), dtype: field.dtype, shape: Vec::new(), from: FieldFrom::Source };
             let known = self.feed.fields.iter().any(|f| f.name == made.name && f.from == made.from);
             let shape = field.shape.iter().map(|size| match size {
                 Some(n) => Dim::from(*n),
@@ -361,7 +357,9 @@ impl Checker<'_> {
                 return self.fail(
                     Diagnostic::error(codes::WRONG_KIND, span, format!("`tokens` takes a text, not {is}"))
                         .label("texts are fields of a source of text")
-                        .help("for instance `text` of `labelled_lines`, or a column of `tsv(…, columns: [\"english\"])`"),
+                        .help(
+                            "for instance `text` of `labelled_lines`, or a column of `tsv(…, columns: [\"english\"])`",
+                        ),
                 );
             }
         };
@@ -428,6 +426,22 @@ impl Checker<'_> {
                 .label(format!("this is {is}"))
                 .help("in the body of a `data` item a label may choose from a list of texts"),
         )
+    }
+
+    /// `vector([0.5, 1.0])`: numbers known while compiling as `f32[n]`.
+    pub fn vector(&mut self, list: &Value, span: Span) -> Res<Value> {
+        let items = self.list(list, span)?;
+        if items.iter().any(|v| matches!(v, Value::UnknownNumber) || v.is_silent()) {
+            return Some(Value::Unknown);
+        }
+        let numbers: Option<Vec<f64>> = items.iter().map(Value::number).collect();
+        let Some(numbers) = numbers else {
+            let fault = Diagnostic::error(codes::WRONG_KIND, span, "`vector` takes numbers known while compiling");
+            return self.fail(fault.help("`concat` puts tensors together"));
+        };
+        let axis = self.written(span, Dim::from(numbers.len()));
+        let ty = Ty { dtype: DType::F32, axes: vec![axis], tag: None, weak: false };
+        Some(Value::Tensor(self.node(Op::Literal(numbers), Vec::new(), ty, span)))
     }
 
     /// `data.classes`, `data.count`, `data.vocab`, `data.FIELD`

@@ -27,6 +27,7 @@ pub const NAMES: &[&str] = &[
     "size",
     "split",
     "tokens",
+    "vector",
     "where",
     "wordpiece",
     "words",
@@ -45,7 +46,7 @@ fn params(name: &str) -> &'static [(&'static str, bool)] {
         "split" => &[("x", true), ("parts", true), ("axis", false)],
         "floor_div" => &[("a", true), ("b", true)],
         "grad" => &[("y", true), ("by", true)],
-        "pair" | "product" | "len" => &[("list", true)],
+        "pair" | "product" | "len" | "vector" => &[("list", true)],
         "characters" => &[],
         "words" => &[("most", true)],
         "wordpiece" | "bpe" => &[("path", true)],
@@ -152,6 +153,7 @@ impl Checker<'_> {
             }
             "characters" | "words" | "wordpiece" | "bpe" => self.tokenizer(name, &args, span),
             "tokens" => self.tokens(args, span),
+            "vector" => self.vector(&args[0].clone(), span),
             "len" => Some(Value::int(self.list(&args[0].clone(), span)?.len() as i64)),
             _ => None,
         }
@@ -164,7 +166,7 @@ impl Checker<'_> {
         }
     }
 
-    fn list(&mut self, value: &Value, span: Span) -> Res<Vec<Value>> {
+    pub fn list(&mut self, value: &Value, span: Span) -> Res<Vec<Value>> {
         match value {
             Value::List(items) | Value::Tuple(items) => Some(items.clone()),
             other => {

@@ -123,8 +123,7 @@ impl Checker<'_> {
             Op::Conv { .. } if !inputs[1].batched => return self.map_conv(op, inputs, types, &out, batch, span),
             _ => return self.no_rule(op, span),
         };
-        let nodes: Vec<NodeId> =
-            inputs.iter().zip(types).map(|(m, ty)| self.with_batch(*m, ty, batch, span)).collect();
+        let nodes: Vec<NodeId> = inputs.iter().zip(types).map(|(m, ty)| self.with_batch(*m, ty, batch, span)).collect();
         let plain: Vec<_> = nodes.iter().map(|n| self.ty(*n).plain()).collect();
         if ops::infer(&mapped, &plain).is_err() {
             return self.no_rule(op, span);
@@ -133,14 +132,7 @@ impl Checker<'_> {
     }
 
     /// Rows of `x` by an index, at least one of which differs from sample to sample.
-    fn map_take(
-        &mut self,
-        axis: usize,
-        inputs: &[Mapped],
-        types: &[Ty],
-        out: &Ty,
-        span: Span,
-    ) -> Res<NodeId> {
+    fn map_take(&mut self, axis: usize, inputs: &[Mapped], types: &[Ty], out: &Ty, span: Span) -> Res<NodeId> {
         let [x, index] = [inputs[0], inputs[1]];
         let (rank, places) = (types[0].rank(), types[1].rank());
         if !index.batched {
@@ -165,7 +157,8 @@ impl Checker<'_> {
             }
             let step = self.number_node(&Value::Int(a, None), places.dtype, span)?;
             let shape: Vec<Dim> = places.axes.iter().map(|a| a.size.clone()).collect();
-            let start = self.node(Op::Broadcast { shape: shape.clone(), axes: vec![0] }, vec![start], places.clone(), span);
+            let start =
+                self.node(Op::Broadcast { shape: shape.clone(), axes: vec![0] }, vec![start], places.clone(), span);
             let step = self.node(Op::Broadcast { shape, axes: vec![] }, vec![step], places.clone(), span);
             let start = self.node(Op::Binary(Binary::Mul), vec![start, step], places.clone(), span);
             index = self.node(Op::Binary(Binary::Add), vec![start, index], places, span);
@@ -278,7 +271,8 @@ impl Checker<'_> {
             let inside = kind(DType::Bool, ty.axes.clone());
             let inside = self.node(Op::Compare(Compare::Lt), vec![place, length], inside, span);
             let zero = self.scalar(0.0, ty.dtype, span);
-            let zero = self.node(Op::Broadcast { shape, axes: vec![] }, vec![zero], Ty { tag: None, ..ty.clone() }, span);
+            let zero =
+                self.node(Op::Broadcast { shape, axes: vec![] }, vec![zero], Ty { tag: None, ..ty.clone() }, span);
             node = self.node(Op::Select, vec![inside, node, zero], ty, span);
         }
         Some(node)
@@ -287,9 +281,13 @@ impl Checker<'_> {
     fn no_rule<T>(&mut self, op: &Op<Dim>, span: Span) -> Res<T> {
         let name = ops::def_of(op).name;
         self.fail(
-            Diagnostic::error(codes::NOT_SUPPORTED, span, format!("`{name}` cannot run in the body of a `data` item yet"))
-                .label("there is no rule that maps it over the samples of a batch")
-                .help("do this in the step"),
+            Diagnostic::error(
+                codes::NOT_SUPPORTED,
+                span,
+                format!("`{name}` cannot run in the body of a `data` item yet"),
+            )
+            .label("there is no rule that maps it over the samples of a batch")
+            .help("do this in the step"),
         )
     }
 }

@@ -100,7 +100,11 @@ fn step(target: Target, threads: usize) -> Result<Vec<f64>, String> {
         for step in 0..3 {
             feed.load(0, 0, step);
             let clock = ClockValues { step: step as u64, epoch: 0, steps: 3, epoch_steps: 3 };
-            engine.run(Entry::Train, 8, &StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock, seed: 0 })?;
+            engine.run(
+                Entry::Train,
+                8,
+                &StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock, seed: 0 },
+            )?;
             losses.push(engine.scalar(0));
         }
         Ok(losses)

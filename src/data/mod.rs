@@ -20,9 +20,9 @@ mod planned;
 mod resize;
 pub mod shuffle;
 mod table;
-mod texts;
 #[cfg(test)]
 mod tests;
+mod texts;
 pub mod vocabulary;
 
 pub use args::{Arg, ArgValue, Call, Kind, Parameter, SourceArgs};
