@@ -975,7 +975,8 @@ train {{
         close(found.1, gradient);
     }
 
-    const REVERSED: &str = "fn reversed(x: f32[..s], strength: float = 1) -> f32[..s] { x } gradient(d) { -strength * d }";
+    const REVERSED: &str =
+        "fn reversed(x: f32[..s], strength: float = 1) -> f32[..s] { x } gradient(d) { -strength * d }";
 
     #[test]
     fn a_function_may_say_its_gradient() {
@@ -989,7 +990,8 @@ train {{
 
     #[test]
     fn each_float_tensor_has_its_gradient_in_order() {
-        let two = "fn f(a: f32[..s], index: i32[], b: f32[..s]) -> f32[..s] { a * b } gradient(d) { (10 * d, 100 * d) }";
+        let two =
+            "fn f(a: f32[..s], index: i32[], b: f32[..s]) -> f32[..s] { a * b } gradient(d) { (10 * d, 100 * d) }";
         is(of(two, "sum(f(net(), i32(1), net()))"), 9.0, 110.0);
         is(of(two, "sum(f(net(), i32(1), 2 * net()))"), 18.0, 210.0);
         is(of(two, "sum(f(2, i32(1), net()))"), 6.0, 100.0);

@@ -188,7 +188,7 @@ fn checkpoints_keep_every_float_bit_by_bit() {
         let mut first = driver::engine(&checked, "train", Target::Cpu, 1).expect("an engine");
         first.initialise(5).expect("first values");
         let path = std::env::temp_dir().join(format!("nnc-precision-{}-{dtype}.safetensors", std::process::id()));
-        assert!(train::save(&path, program, task, &*first, &Default::default()).expect("written"));
+        assert!(train::save(&path, program, task, &*first, &Default::default(), false).expect("written"));
         let file = nnc::artifact::checkpoint::read(&path, None).expect("read");
         std::fs::remove_file(&path).expect("it is there");
         for target in [Target::Cpu, Target::Interpreter] {

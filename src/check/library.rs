@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 pub const FILES: &[(&str, &str)] = &[
     ("activations", include_str!("../../models/std/activations.nn")),
     ("attention", include_str!("../../models/std/attention.nn")),
+    ("augment", include_str!("../../models/std/augment.nn")),
     ("convolution", include_str!("../../models/std/convolution.nn")),
     ("elementwise", include_str!("../../models/std/elementwise.nn")),
     ("images", include_str!("../../models/std/images.nn")),

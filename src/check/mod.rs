@@ -273,6 +273,13 @@ pub fn override_values(
                         continue;
                     }
                     let mut found = false;
+                    for param in &mut decl.params {
+                        known.push(param.name.name.clone());
+                        if param.name.name == name {
+                            param.default = Some(value.clone());
+                            found = true;
+                        }
+                    }
                     for stmt in &mut decl.body {
                         if let TaskStmtKind::Bind { name: n, value: old } = &mut stmt.kind {
                             known.push(n.name.clone());

@@ -445,6 +445,22 @@ impl Checker<'_> {
         )
     }
 
+    /// `vector([0.5, 1.0])`: numbers known while compiling as `f32[n]`.
+    pub fn vector(&mut self, list: &Value, span: Span) -> Res<Value> {
+        let items = self.list(list, span)?;
+        if items.iter().any(|v| matches!(v, Value::UnknownNumber) || v.is_silent()) {
+            return Some(Value::Unknown);
+        }
+        let numbers: Option<Vec<f64>> = items.iter().map(Value::number).collect();
+        let Some(numbers) = numbers else {
+            let fault = Diagnostic::error(codes::WRONG_KIND, span, "`vector` takes numbers known while compiling");
+            return self.fail(fault.help("`concat` puts tensors together"));
+        };
+        let axis = self.written(span, Dim::from(numbers.len()));
+        let ty = Ty { dtype: DType::F32, axes: vec![axis], tag: None, weak: false };
+        Some(Value::Tensor(self.node(Op::Literal(numbers), Vec::new(), ty, span)))
+    }
+
     /// `data.classes`, `data.count`, `data.vocab`, `data.FIELD`
     pub fn data_field(&mut self, data: &Rc<DataValue>, name: &Ident) -> Res<Value> {
         let facts = match self.data.facts(data) {

@@ -150,6 +150,8 @@ pub struct Task {
     pub kind: TaskKind,
     pub name: String,
     pub span: Span,
+    /// Its parameters, which the command line may set.
+    pub params: Vec<String>,
     pub settings: Settings,
     pub data: Option<Rc<DataValue>>,
     pub fields: Vec<FieldUse>,

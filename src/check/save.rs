@@ -2,16 +2,25 @@
 
 use super::context::{Checker, Res, Scope};
 use super::program::{Report, ReportKind};
+use super::shapes::Place;
 use super::values::Value;
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::ops::DType;
 use crate::source::Span;
-use crate::syntax::ast::Expr;
+use crate::syntax::ast::{Expr, Param};
 
 /// Extensions that can be written.
 const EXTENSIONS: [&str; 5] = ["png", "npy", "csv", "json", "safetensors"];
 
 impl Checker<'_> {
+    /// The value of a task's parameter, which must be of the kind that it declares.
+    pub fn task_param(&mut self, task: &str, param: &Param, value: &Expr, scope: &mut Scope) -> Res<Value> {
+        let result = self.eval(value, scope)?;
+        let Some(ty) = &param.ty else { return Some(result) };
+        let text = format!("parameter `{}` of `{task}`", param.name.name);
+        self.fit(result, ty, Place { span: value.span, what: &text }, scope)
+    }
+
     pub fn save(&mut self, value: &Expr, to: &Expr, span: Span, scope: &mut Scope) -> Res<()> {
         let (result, file) = (self.eval(value, scope), self.eval(to, scope));
         if !self.step.as_ref().is_some_and(|s| s.predicts) || !self.calls.is_empty() {

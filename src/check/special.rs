@@ -52,6 +52,7 @@ pub const NAMES: &[&str] = &[
     "top_k",
     "triple",
     "unfold",
+    "vector",
     "where",
     "wordpiece",
     "words",
@@ -70,7 +71,7 @@ pub fn params(name: &str) -> &'static [(&'static str, bool)] {
         "split" => &[("x", true), ("parts", true), ("axis", false)],
         "floor_div" => &[("a", true), ("b", true)],
         "grad" => &[("y", true), ("by", true)],
-        "single" | "pair" | "triple" | "product" | "len" => &[("list", true)],
+        "single" | "pair" | "triple" | "product" | "len" | "vector" => &[("list", true)],
         "characters" => &[],
         "words" => &[("most", true)],
         "wordpiece" | "bpe" => &[("path", true)],
@@ -191,6 +192,7 @@ impl Checker<'_> {
             }
             "characters" | "words" | "wordpiece" | "bpe" => self.tokenizer(name, &args, span),
             "tokens" => self.tokens(args, span),
+            "vector" => self.vector(&args[0].clone(), span),
             "len" => Some(Value::int(self.list(&args[0].clone(), span)?.len() as i64)),
             _ => self.call_move(name, &args, span),
         }

@@ -85,6 +85,7 @@ pub const SPECIALS: &[Special] = &[
     },
     Special { name: "triple", doc: "`3` as `[3, 3, 3]`; a list of three stays." },
     Special { name: "unfold", doc: "Every window of `x` along its last axes, side by side." },
+    Special { name: "vector", doc: "A list of numbers as a tensor of one axis." },
     Special { name: "where", doc: "`a` where the condition holds, `b` elsewhere, element by element." },
     Special { name: "wordpiece", doc: "A tokenizer of word pieces, from the file of a published vocabulary." },
     Special { name: "words", doc: "A tokenizer whose tokens are the most frequent words of the training part." },

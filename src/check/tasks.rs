@@ -75,7 +75,7 @@ impl Checker<'_> {
         let mut scope = Scope::new(decl.word.file);
         for param in &decl.params {
             let value = match &param.default {
-                Some(default) => self.eval(default, &mut scope).unwrap_or(Value::Poison),
+                Some(default) => self.task_param(&name, param, default, &mut scope).unwrap_or(Value::Poison),
                 None => Value::Unknown,
             };
             scope.bind(&param.name.name, value, param.name.span);
@@ -250,6 +250,7 @@ impl Checker<'_> {
             kind: decl.kind,
             name,
             span: decl.word,
+            params: decl.params.iter().map(|p| p.name.name.clone()).collect(),
             settings,
             data,
             fields,

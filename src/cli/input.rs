@@ -30,7 +30,7 @@ impl From<MessageFormat> for Format {
     }
 }
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Input {
     /// Replace a constant, or a setting or binding of a task: `epochs=5`, `train.batch=32`, `net=DigitCnn(classes: 5)`
     #[arg(long = "set", value_name = "NAME=VALUE")]

@@ -17,7 +17,7 @@ mod run;
 mod runs;
 mod summary;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use nnc::diag::{Code, Diagnostic, codes};
 use nnc::source::Sources;
 use std::process::ExitCode;
@@ -106,17 +106,27 @@ enum Command {
     Doctor(doctor::Args),
 }
 
+/// The names of the options of `nnc run`.
+pub fn run_flags() -> Vec<String> {
+    let command = Cli::command();
+    let run = command.get_subcommands().find(|c| c.get_name() == "run");
+    let own = run.into_iter().flat_map(|c| c.get_arguments()).filter_map(|a| a.get_long());
+    own.map(String::from).chain(["help".to_string()]).collect()
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let started = Instant::now();
     std::panic::set_hook(Box::new(bug));
-    let cli = Cli::parse();
+    // A task's parameters are flags of `nnc run`, which only its file knows.
+    let (args, flags) = run::flags::take(std::env::args_os().collect(), &run_flags());
+    let cli = Cli::parse_from(args);
     let mut format = nnc::diag::Format::Human;
     let result = match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Run(args) => {
             format = args.input.message_format.into();
-            run::run(&args, started)
+            run::run(&run::Args { flags, ..args }, started)
         }
         Command::Compile(args) => {
             format = args.input.message_format.into();

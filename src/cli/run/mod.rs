@@ -1,6 +1,7 @@
 //! `nnc run`: trains, evaluates or predicts, by the kind of the task.
 
 mod evaluate;
+pub mod flags;
 mod predict;
 mod train;
 
@@ -25,10 +26,11 @@ Examples:
   nnc run net.nn --resume                   go on with the newest run of this file
   nnc run net.nn --resume runs/net-train-003
   nnc run net.nn evaluate
+  nnc run net.nn draw --count 64            a parameter of the task `draw`
   nnc run net.nn evaluate --weights runs/net-train-003/last.safetensors";
 
 /// Train, evaluate or predict
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(after_help = AFTER)]
 pub struct Args {
     /// The program
@@ -61,6 +63,9 @@ pub struct Args {
     pub verbose: bool,
     #[command(flatten)]
     pub input: Input,
+    /// Flags that are parameters of the task, with their values.
+    #[arg(skip)]
+    pub flags: Vec<(String, String)>,
 }
 
 impl Args {
@@ -84,6 +89,18 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
         // Settings of one task only (`--set`) may be wrong for the others.
         Err(_) if args.task.is_some() => Meaning::Task(args.task.clone().unwrap_or_default(), TaskKind::Train),
         Err(_) => return first.map(|_| Exit::Ok),
+    };
+    let with_flags;
+    let (args, first) = match (&first, &meaning) {
+        _ if args.flags.is_empty() => (args, first),
+        (Ok(checked), Meaning::Task(name, _) | Meaning::Derived(name)) => {
+            let params = flags::params(&checked.program, name);
+            let mut sets = flags::as_sets(&args.flags, &super::run_flags(), name, &params)?;
+            sets.splice(0..0, args.input.sets.iter().cloned());
+            with_flags = Args { input: Input { sets, ..args.input.clone() }, ..args.clone() };
+            (&with_flags, Err(usage("", "")))
+        }
+        (Err(_), _) => return first.map(|_| Exit::Ok),
     };
     if args.resume.is_some() && !matches!(meaning, Meaning::Task(_, TaskKind::Train)) {
         return Err(usage("only a task that trains can be resumed", "leave `--resume` out"));
