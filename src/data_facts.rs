@@ -9,13 +9,15 @@ use std::path::PathBuf;
 
 type Answer = Result<Facts, Box<Diagnostic>>;
 
+type SizeAnswer = Result<Option<usize>, Box<Diagnostic>>;
+
 /// Opens sources below a folder.
 pub struct OpenFacts {
     root: PathBuf,
     /// Answers so far, by the call.
     known: RefCell<Vec<(String, Answer)>>,
     /// Sizes of vocabularies so far, by the call and what is cut how.
-    sizes: RefCell<Vec<(String, Result<Option<usize>, Box<Diagnostic>>)>>,
+    sizes: RefCell<Vec<(String, SizeAnswer)>>,
 }
 
 impl OpenFacts {

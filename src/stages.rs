@@ -65,6 +65,7 @@ pub fn step_graph_of(
     times: &mut Times,
 ) -> Result<Graph<usize>, Box<Diagnostic>> {
     let graph = timed(times, "build", || built_graph_of(task, entry, batch, lengths))?;
+    let graph = timed(times, "hoist", || opt::hoist(graph));
     let graph = timed(times, "differentiate", || differentiated(graph))?;
     Ok(timed(times, "simplify", || opt::optimise(graph)))
 }

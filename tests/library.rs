@@ -51,7 +51,7 @@ fn results(step: &str) -> Vec<Vec<f64>> {
         let mut engine = driver::engine(&checked, "predict", target, 2).expect("an engine");
         engine.initialise(0).expect("first values");
         let clock = ClockValues { step: 3, epoch: 1, steps: 10, epoch_steps: 3 };
-        engine.run(Entry::Eval, 0, &StepInputs { fields: &[], lengths: &[], clock, seed: 7 }).expect("a step");
+        engine.run(Entry::Eval, 0, &StepInputs { fields: &[], clock, seed: 7, lengths: &[] }).expect("a step");
         let count = checked.program.tasks[0].eval.reports.len();
         let values: Vec<Vec<f64>> = (0..count)
             .map(|i| {

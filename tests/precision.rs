@@ -3,7 +3,7 @@
 use nnc::driver::{self, Checked, Options};
 use nnc::engine::{ClockValues, Engine, Entry, StepInputs, Target, bytes};
 use nnc::ops::{DType, Op};
-use nnc::train::{Evaluation, Feed, evaluate, open};
+use nnc::train::{self, Evaluation, Feed, evaluate, open};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -151,7 +151,7 @@ model Bowl {{
 train {{
   net       = Bowl()
   steps     = 200
-  optimizer = SGD(lr: 0.05)
+  optimizer = Sgd(lr: 0.05)
   step() {{ minimize net() }}
 }}
 "
@@ -176,6 +176,133 @@ fn parameters_may_be_of_any_float() {
                 assert!((x - 3.0).abs() < tolerance, "{dtype} {x}");
             }
             assert!(engine.scalar(0) < 0.2, "{dtype} {}", engine.scalar(0));
+        }
+    }
+}
+
+#[test]
+fn checkpoints_keep_every_float_bit_by_bit() {
+    for dtype in ["f64", "f16", "bf16"] {
+        let checked = checked(&regression(dtype), &[]);
+        let (program, task) = (&checked.program, &checked.program.tasks[0]);
+        let mut first = driver::engine(&checked, "train", Target::Cpu, 1).expect("an engine");
+        first.initialise(5).expect("first values");
+        let path = std::env::temp_dir().join(format!("nnc-precision-{}-{dtype}.safetensors", std::process::id()));
+        assert!(train::save(&path, program, task, &*first, &Default::default()).expect("written"));
+        let file = nnc::artifact::checkpoint::read(&path, None).expect("read");
+        std::fs::remove_file(&path).expect("it is there");
+        for target in [Target::Cpu, Target::Interpreter] {
+            let mut second = driver::engine(&checked, "train", target, 1).expect("an engine");
+            second.initialise(6).expect("first values");
+            assert_ne!(first.var(task.vars[1]).bytes, second.var(task.vars[1]).bytes);
+            train::load_all(&file, program, task, &mut *second).expect("it fits");
+            for var in &task.vars {
+                assert_eq!(first.var(*var), second.var(*var), "{dtype}");
+            }
+        }
+    }
+}
+
+/// The headlines of what is wrong with a program.
+fn faults(text: &str) -> Vec<String> {
+    let checked = driver::check_text("t.nn", text.to_string(), Path::new(""), &Options::default());
+    checked.diagnostics.iter().map(|d| d.headline.clone()).collect()
+}
+
+#[test]
+fn functions_of_the_library_take_any_float() {
+    for dtype in ["f16", "bf16", "f64"] {
+        let text = format!(
+            "
+fn rows(x: {dtype}[B, D]) -> {dtype}[B, D] {{ x |> gelu |> softmax }}
+fn loss(x: logits {dtype}[B, C], y: i32[B]) -> {dtype} {{ cross_entropy(x, y) }}
+fn tagged(x: {dtype}[B, C], y: i32[B]) -> {dtype} {{ cross_entropy(x, y) }}
+fn middle(x: {dtype}[B, D]) -> {dtype} {{ mean(x) + mse(x, 2 * x) }}
+fn parts(x: {dtype}[B, D]) -> {dtype}[B, 2 * D] {{ concat([maximum(x, 0), x], axis: 1) }}
+"
+        );
+        assert_eq!(faults(&text), [""; 0], "{dtype}");
+        let mixed = format!("fn mixed(x: {dtype}[B], y: f32[B]) {{ x * y }}");
+        assert_eq!(faults(&mixed), [format!("`*` of {dtype} and f32")]);
+        let twice = format!("fn twice(x: {dtype}[B, C], y: i32[B]) {{ x |> softmax |> cross_entropy(y) }}");
+        assert!(faults(&twice)[0].contains("takes logits, not probs"), "{:?}", faults(&twice));
+    }
+    assert!(faults("fn whole(x: i32[B]) { relu(x) }")[0].contains("is i32, not f32"));
+    let layer = "model M { fc = Linear(3) forward(x: bf16[B, 4]) { fc(x) } }".replace(") forward", ")\n forward");
+    assert!(faults(&layer)[0].contains("is bf16, not f32"), "{:?}", faults(&layer));
+    assert_eq!(faults("fn product(a: i32[B, 3], b: i32[3, C]) { a @ b }"), ["`@` of i32 and i32"]);
+}
+
+/// A perceptron that is declared in another float throughout: no master weights, no casts.
+#[test]
+fn a_net_of_halves_learns() {
+    let text = "
+model Net {
+  param weight: bf16[10, 64] = normal(std: 0.1)
+  param bias: bf16[10] = 0
+  forward(x: f32[B, 1, 8, 8]) -> logits bf16[B, 10] { bf16(flatten(x)) @ transpose(weight) + bias }
+}
+train {
+  data      = digits(validate: 0.2)
+  batch     = 64
+  net       = Net()
+  optimizer = Sgd(lr: 0.5)
+  step(image, label) {
+    scores = net(image)
+    minimize cross_entropy(scores, label)
+    report   accuracy(scores, label)
+  }
+}
+";
+    let checked = checked(text, &[]);
+    let (fast, engine, accuracy) = trained(&checked, Target::Cpu, 2, 4);
+    assert!(accuracy > 0.8, "{accuracy}");
+    assert_eq!(engine.var(checked.program.tasks[0].vars[0]).dtype, DType::BF16);
+    let (slow, _, _) = trained(&checked, Target::Interpreter, 1, 1);
+    for (step, (a, b)) in fast.iter().zip(&slow).enumerate().take(5) {
+        assert!((a - b).abs() < 0.05, "step {step}: {a} and {b}");
+    }
+}
+
+/// A recurrence, whose body is a graph of its own.
+const RECURRENT: &str = "
+model Net {
+  param inward: f32[16, 8] = normal(std: 0.3)
+  param across: f32[16, 16] = normal(std: 0.2)
+  out = Linear(10)
+  forward(image: f32[B, 1, 8, 8]) -> logits[B, 10] {
+    rows = reshape(image, [B, 8, 8])
+    start = zeros([B, 16])
+    last = scan row in rows along 1 with h = start {
+      h = tanh(row @ transpose(inward) + h @ transpose(across))
+    }
+    out(last)
+  }
+}
+train {
+  data      = digits(validate: 0.2)
+  batch     = 64
+  net       = Net()
+  optimizer = AdamW(lr: 1e-2)
+  step(image, label) {
+    scores = net(image)
+    minimize cross_entropy(scores, label)
+    report   accuracy(scores, label)
+  }
+}
+";
+
+#[test]
+fn recurrences_follow_the_precision() {
+    let plain = trained(&checked(RECURRENT, &[]), Target::Cpu, 2, 1).0;
+    for (precision, tolerance) in [("bf16", 3e-2), ("f64", 1e-5)] {
+        let text = RECURRENT.replace("train {\n", &format!("train {{\n  precision = {precision}\n"));
+        let other = checked(&text, &[]);
+        let fast = trained(&other, Target::Cpu, 2, 1).0;
+        let slow = trained(&other, Target::Interpreter, 1, 1).0;
+        assert_ne!(plain, fast, "{precision} changes nothing");
+        for (step, (a, b)) in fast.iter().zip(&slow).enumerate().take(5) {
+            assert!((a - b).abs() < tolerance, "{precision}, step {step}: {a} and {b}");
         }
     }
 }

@@ -94,7 +94,7 @@ pub fn write(path: &Path, tensors: &[TensorRef], metadata: &BTreeMap<String, Str
 pub struct Checkpoint {
     pub metadata: BTreeMap<String, String>,
     /// The file's name, for messages.
-    name: String,
+    pub(super) name: String,
     bytes: Vec<u8>,
     /// Sorted by name.
     entries: Vec<Entry>,
@@ -181,7 +181,7 @@ fn fault(place: Option<Span>, headline: String) -> Diagnostic {
 }
 
 /// A file's name, short enough for a headline.
-fn short(name: &str) -> String {
+pub(super) fn short(name: &str) -> String {
     if name.chars().count() <= 40 { name.to_string() } else { name.chars().take(39).chain(['…']).collect() }
 }
 

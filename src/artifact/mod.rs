@@ -2,6 +2,7 @@
 //! the run. A file is either whole or not there, and the same content is the same bytes.
 
 pub mod checkpoint;
+mod fit;
 pub mod metrics;
 mod replace;
 pub mod run_folder;
@@ -9,6 +10,7 @@ pub mod run_folder;
 mod tests;
 
 pub use checkpoint::{Checkpoint, TensorRef};
+pub use fit::{ALIASES, Fitted, Wanted, fit};
 pub use metrics::{Keep, Metrics, Row};
 pub use run_folder::{Record, RunFolder};
 

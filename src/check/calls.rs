@@ -13,11 +13,14 @@ use std::rc::Rc;
 pub const DEPTH: usize = 50;
 
 /// What a parameter can be beside a tensor.
-pub const KINDS: &[&str] = &["int", "float", "bool", "string", "fn", "layer", "clock", "rate", "parameters", "none"];
+pub const KINDS: &[&str] = &["int", "float", "bool", "string", "fn", "layer", "clock", "rate", "duration", "parameters", "none"];
 
 impl Checker<'_> {
     /// Calls a function with evaluated arguments.
     pub fn call(&mut self, callable: &Callable, given: Vec<Given>, span: Span) -> Res<Value> {
+        if let Some(result) = self.call_with_parameters(callable, &given, span) {
+            return result;
+        }
         match callable {
             Callable::Fn(decl) => self.call_fn(&decl.clone(), given, span),
             Callable::Surface(surface) => self.call_surface(surface, given, span),
@@ -83,13 +86,15 @@ impl Checker<'_> {
         if bound.is_none() || broken || self.bind_wheres(&decl.wheres, &mut scope).is_none() {
             return Some(self.declared_result(decl.result.as_ref(), &mut scope, span));
         }
-        if let Some((_, gradient)) = &decl.gradient {
-            return self.not_supported(gradient.span, "a gradient of one's own");
-        }
+        let arguments = decl.gradient.as_ref().map(|_| scope.clone());
         let end = decl.body.stmts.last().map_or(decl.body.span, |s| s.span);
         let value = self
             .eval_block(&decl.body, &mut scope, false)
             .and_then(|v| self.match_result(v, decl.result.as_ref(), end, &decl.name.name, &mut scope));
+        let value = match (value, &arguments) {
+            (Some(value), Some(arguments)) => self.with_gradient(decl, value, arguments, span),
+            (value, _) => value,
+        };
         if self.errors() == errors {
             self.warn_unused(&scope);
         }
@@ -417,6 +422,7 @@ impl Checker<'_> {
                     self.wrong_kind(v, &format!("a {wanted}"), place)
                 }
             },
+            (_, Form::Kind(kind)) if kind.name == "parameters" => self.as_parameters(value, place.span),
             (_, Form::Kind(kind)) => self.fit_kind(value, &kind.name.clone(), kind.span, place),
             _ => Some(value),
         }
@@ -659,7 +665,10 @@ impl Checker<'_> {
                     return self.unknown_dim(&name, declared.span);
                 }
                 if ty.weak || ty.tag != form.tag {
-                    (ty.weak, ty.dtype, ty.tag) = (false, form.dtype, form.tag);
+                    if ty.weak {
+                        ty.dtype = form.dtype;
+                    }
+                    (ty.weak, ty.tag) = (false, form.tag);
                     let at = if self.is_builtin(declared.span) { span } else { declared.span };
                     return Some(Value::Tensor(self.node(Op::Cast, vec![node], ty, at)));
                 }

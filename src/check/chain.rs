@@ -28,6 +28,7 @@ impl Checker<'_> {
 
     fn make_chain(&mut self, items: Vec<(String, Value, Span)>, span: Span) -> Value {
         self.instances.push(Instance {
+            task: self.task,
             kind: InstanceKind::Chain(items),
             // Without a path until a binding or an outer chain gives it one.
             path: String::new(),

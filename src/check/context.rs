@@ -74,6 +74,8 @@ pub struct Sheet {
     pub tys: Vec<Ty>,
     /// The value of each variable at this point of the program.
     pub current: BTreeMap<VarId, NodeId>,
+    /// Values of parameters before a `minimize` of the step moved them, oldest first.
+    pub past: BTreeMap<VarId, Vec<NodeId>>,
     /// Variables that were assigned.
     pub assigned: BTreeSet<VarId>,
     /// True if a stand-in takes the place of something that has a fault: what depends on values is not to be said.
@@ -149,6 +151,8 @@ pub struct Call {
 /// A layer or a chain that has been made.
 pub struct Instance {
     pub kind: InstanceKind,
+    /// The task that it belongs to, by index.
+    pub task: usize,
     /// `net.body.0`
     pub path: String,
     /// Where it was made.
@@ -253,7 +257,7 @@ pub struct Checker<'a> {
     pub data: &'a dyn DataFacts,
     /// Draws made so far in this graph, by instance path: a part of each draw's identity.
     pub draws: BTreeMap<String, u64>,
-    /// Variables that the step at hand may not move.
+    /// Variables that the task at hand may not move.
     pub frozen: BTreeSet<VarId>,
     /// The fields that the task at hand is fed with.
     pub feed: super::pipeline::FeedFields,
@@ -265,6 +269,8 @@ pub struct Checker<'a> {
     pub read_elsewhere: BTreeSet<String>,
     /// Names that were probably meant where an unknown one stands: they count as used.
     pub meant: BTreeSet<String>,
+    /// What the forms of the task at hand say.
+    pub forms: super::forms::Forms,
     /// Bindings of the tasks checked so far.
     pub task_scopes: BTreeMap<String, Vec<(String, Value)>>,
 }
@@ -415,6 +421,7 @@ impl Checker<'_> {
 
     /// The present value of a variable.
     pub fn read(&mut self, var: VarId, span: Span) -> NodeId {
+        let var = self.forms.stands_for(var);
         if let Some(&node) = self.sheet.current.get(&var) {
             return node;
         }

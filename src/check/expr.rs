@@ -72,8 +72,8 @@ impl Checker<'_> {
             ExprKind::Seq(items) => self.seq(items, scope, expr.span),
             ExprKind::Repeat { variable, over, body } => self.repeat(variable.as_ref(), over, body, scope, expr.span),
             ExprKind::Scan(scan) => self.eval_scan(scan, expr.span, scope),
-            ExprKind::Wildcard(_) => self.not_supported(expr.span, "a selection as a value"),
-            ExprKind::Grouped { .. } => self.not_supported(expr.span, "settings for groups of parameters"),
+            ExprKind::Wildcard(selection) => self.wildcard(selection, expr.span, scope),
+            ExprKind::Grouped { base, groups } => self.grouped(base, groups, scope),
             ExprKind::Missing | ExprKind::Error => None,
         }
     }
@@ -205,7 +205,12 @@ impl Checker<'_> {
             Value::Optimizer(o) => {
                 let mut all = o.given.clone();
                 all.extend(given);
-                Some(Value::Optimizer(Rc::new(OptimizerValue { decl: o.decl.clone(), given: all, span })))
+                Some(Value::Optimizer(Rc::new(OptimizerValue {
+                    decl: o.decl.clone(),
+                    given: all,
+                    groups: o.groups.clone(),
+                    span,
+                })))
             }
             Value::Data(_) if given.iter().any(|g| g.value.is_silent()) => Some(Value::Poison),
             Value::Data(d) => {
@@ -365,7 +370,9 @@ impl Checker<'_> {
         match def {
             Def::Fn(decl) => Some(self.bare(Callable::Fn(decl), span)),
             Def::Layer(decl) => Some(Value::Recipe(Rc::new(Recipe { decl, given: Vec::new(), span }))),
-            Def::Optimizer(decl) => Some(Value::Optimizer(Rc::new(OptimizerValue { decl, given: Vec::new(), span }))),
+            Def::Optimizer(decl) => {
+                Some(Value::Optimizer(Rc::new(OptimizerValue { decl, given: Vec::new(), groups: Vec::new(), span })))
+            }
             Def::Task => Some(Value::Task(name.into())),
             Def::Const(expr) => {
                 if let Some(value) = self.constants.get(name) {

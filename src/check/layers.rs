@@ -56,6 +56,7 @@ impl Checker<'_> {
             .map(|l| Local { span: spans.get(&l.name).copied().unwrap_or(l.span), ..l })
             .collect();
         self.instances.push(Instance {
+            task: self.task,
             kind: InstanceKind::Layer(decl.clone()),
             path: path.to_string(),
             span,
@@ -341,6 +342,7 @@ impl Checker<'_> {
             init,
             span,
             task: self.task,
+            source: None,
         });
         self.var_axes.push(axes.to_vec());
         self.init.current.insert(id, init);
@@ -402,15 +404,25 @@ impl Checker<'_> {
                     .help("reduce or reshape the value, or declare the state with its type"),
             );
         };
-        if !self.frozen.contains(&var) {
+        if self.may_move(var) {
             self.sheet.current.insert(var, node);
             self.sheet.assigned.insert(var);
         }
         Some(())
     }
 
-    /// Applies a layer or a chain to arguments.
+    /// Applies a layer or a chain to arguments; one that is frozen is in evaluation mode.
     pub fn apply_instance(&mut self, id: InstanceId, given: Vec<Given>, span: Span) -> Res<Value> {
+        let training = self.training;
+        if self.forms.quiet.contains(&id) {
+            self.training = Some(false);
+        }
+        let value = self.apply_instance_as_is(id, given, span);
+        self.training = training;
+        value
+    }
+
+    fn apply_instance_as_is(&mut self, id: InstanceId, given: Vec<Given>, span: Span) -> Res<Value> {
         let instance = &self.instances[id.0 as usize];
         let path = instance.path.clone();
         match &instance.kind {

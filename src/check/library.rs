@@ -22,6 +22,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("pooling", include_str!("../../models/std/pooling.nn")),
     ("random", include_str!("../../models/std/random.nn")),
     ("regression", include_str!("../../models/std/regression.nn")),
+    ("regularizers", include_str!("../../models/std/regularizers.nn")),
     ("schedules", include_str!("../../models/std/schedules.nn")),
     ("shapes", include_str!("../../models/std/shapes.nn")),
     ("transformer", include_str!("../../models/std/transformer.nn")),

@@ -14,10 +14,15 @@ mod declarations;
 mod explain;
 mod expr;
 mod foreign;
+mod forms;
+mod gradients;
+mod groups;
 mod layers;
 mod library;
 mod minimize;
 mod moves;
+mod nets;
+mod parameters;
 mod patterns;
 mod pipeline;
 mod precision;
@@ -25,11 +30,14 @@ mod prims;
 mod program;
 mod save;
 mod scan;
+mod selection;
 mod shapes;
 mod special;
 mod special_docs;
+mod stopping;
 mod tasks;
 mod tensors;
+mod updates;
 mod values;
 mod vmap;
 
@@ -98,6 +106,7 @@ pub fn check_parsed(
         feed: pipeline::FeedFields::default(),
         apart: Vec::new(),
         step: None,
+        forms: forms::Forms::default(),
         meant: BTreeSet::new(),
         read_elsewhere: BTreeSet::new(),
         task_scopes: BTreeMap::new(),

@@ -1,16 +1,33 @@
-//! The setting `precision`: what a task computes in. In: the expression of the setting. Out: one of
-//! [`PRECISIONS`]. What it means is in `opt::precision`.
+//! Which floats a program is in. The setting `precision`, what a task computes in: in its expression, out one of
+//! [`PRECISIONS`] (what it means is in `opt::precision`). And the standard library's rule: its functions, and its layers
+//! without parameters and states, are written for f32 and take every float.
 
 use super::context::{Checker, Scope};
-use super::values::Value;
+use super::shapes::TensorForm;
+use super::values::{Ty, Value};
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::ops::DType;
-use crate::syntax::ast::{Expr, ExprKind};
+use crate::source::Span;
+use crate::syntax::ast::{Expr, ExprKind, MemberKind};
 
 /// What `precision` may be.
 pub const PRECISIONS: [DType; 3] = [DType::F32, DType::BF16, DType::F64];
 
 impl Checker<'_> {
+    /// Whether the f32 of this declared type stands for any float: in the standard library, where nothing but arguments and
+    /// literals meet.
+    pub fn takes_any_float(&self, form: &TensorForm, ty: &Ty, scope: &Scope) -> bool {
+        let floats = form.dtype == DType::F32 && ty.dtype.is_float();
+        if !floats || !self.is_builtin(Span::new(scope.file, 0, 0)) {
+            return false;
+        }
+        let holds = |kind: &MemberKind| matches!(kind, MemberKind::Param { .. } | MemberKind::State { .. });
+        match scope.instance {
+            None => true,
+            Some(id) => self.decl_of(id).is_some_and(|d| !d.members.iter().any(|m| holds(&m.kind))),
+        }
+    }
+
     /// The dtype, or nothing if a fault was reported.
     pub fn precision(&mut self, value: &Expr, scope: &mut Scope) -> Option<DType> {
         let span = value.span;

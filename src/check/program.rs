@@ -31,6 +31,8 @@ pub struct Var {
     pub span: Span,
     /// The task whose binding it belongs to, by index.
     pub task: usize,
+    /// The variable of another task that gives it its first value, if one does.
+    pub source: Option<VarId>,
 }
 
 /// What a step hands out.
@@ -38,8 +40,10 @@ pub struct Var {
 pub enum ReportKind {
     /// Minimised.
     Loss,
-    /// Reported.
+    /// Reported: the mean over samples.
     Metric,
+    /// Reported by a metric with state: what it said last.
+    Running,
     /// The value of a `predict` step.
     Prediction,
     /// Written to the file that is its name.
@@ -104,6 +108,9 @@ pub struct Settings {
     pub steps: Option<u64>,
     pub seed: Option<u64>,
     pub validate_every: Option<Every>,
+    /// Batches of one update.
+    pub accumulate: Option<u64>,
+    pub stop_when: Option<StopWhen>,
     /// Bytes.
     pub budget: Option<(u64, Span)>,
     /// What it computes in, if not as declared.
@@ -114,6 +121,28 @@ pub struct Settings {
 pub enum Every {
     Epochs(f64),
     Steps(u64),
+}
+
+/// Training ends when a figure has not improved for so long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StopWhen {
+    /// The figure; the loss if none is named.
+    pub of: Option<(String, Span)>,
+    pub patience: Option<Every>,
+    /// Whether lower is better; decided for every task that is whole.
+    pub lower: Option<bool>,
+    pub span: Span,
+}
+
+/// `load SELECTION from "file"`
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// As written.
+    pub file: String,
+    /// Where.
+    pub span: Span,
+    /// For each path of the selection: the instance that it names outright, and its variables.
+    pub parts: Vec<(String, Vec<VarId>)>,
 }
 
 #[derive(Clone)]
@@ -134,6 +163,12 @@ pub struct Task {
     pub vars: Vec<VarId>,
     /// Layers that its step applied, in order of first use.
     pub layers: Vec<LayerRow>,
+    /// First values from files, in order.
+    pub loads: Vec<Load>,
+    /// States of metrics: they start anew with every epoch and evaluation.
+    pub metrics: Vec<VarId>,
+    /// Parameters with their running averages, which evaluation uses.
+    pub averages: Vec<(VarId, VarId)>,
 }
 
 impl Task {

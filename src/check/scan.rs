@@ -534,7 +534,7 @@ impl Checker<'_> {
 
     /// `yield a, b`
     pub fn yield_values(&mut self, values: &[Expr], span: Span, scope: &mut Scope) -> Res<()> {
-        if !self.scans.last().is_some_and(|s| s.depth == self.calls.len()) {
+        if self.scans.last().is_none_or(|s| s.depth != self.calls.len()) {
             return self.fail(
                 Diagnostic::error(codes::WRONG_KIND, span, "`yield` belongs in a `scan`")
                     .label("nothing collects this value")

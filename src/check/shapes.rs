@@ -158,7 +158,7 @@ impl Checker<'_> {
 
     /// Matches a tensor against a written type, binding the dims that are still open.
     pub fn match_tensor(&mut self, form: &TensorForm, ty: &Ty, scope: &mut Scope, place: Place) -> Res<()> {
-        if ty.dtype != form.dtype && !(ty.weak && form.dtype.is_float()) {
+        if ty.dtype != form.dtype && !(ty.weak && form.dtype.is_float()) && !self.takes_any_float(form, ty, scope) {
             let help = format!("convert it: `{}(…)`", form.dtype);
             let fault = Diagnostic::error(
                 codes::DTYPE_MISMATCH,

@@ -2,12 +2,13 @@
 
 use super::context::{Checker, Facts, Res, Scope, Sheet};
 use super::program::{Every, Report, ReportKind, Settings, StepGraph, Task};
+use super::updates::Between;
 use super::values::{DataValue, OptimizerValue, Ty, Value};
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::graph::{NodeId, Output, OutputKind};
 use crate::ops::{Clock, DType, Op, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{Expr, ExprKind, Ident, TaskDecl, TaskKind, TaskStmtKind};
+use crate::syntax::ast::{Expr, ExprKind, Ident, SelectionPart, TaskDecl, TaskKind, TaskStmtKind};
 use crate::syntax::walk::{each_expr, each_expr_of};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -40,10 +41,21 @@ pub struct StepState {
     pub optimizer: Option<(Rc<OptimizerValue>, Span)>,
     /// The task has an optimizer with a fault.
     pub optimizer_broken: bool,
-    pub clip_norm: Option<f64>,
+    pub between: Between,
+    /// How slowly averages of parameters follow them, if there are any.
+    pub average: Option<f64>,
     /// Parameters that some `minimize` moves.
     pub moved: BTreeSet<VarId>,
     pub minimized: bool,
+}
+
+/// What a step is evaluated for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// To see which members there are.
+    Survey,
+    Train,
+    Evaluate,
 }
 
 impl Checker<'_> {
@@ -56,6 +68,9 @@ impl Checker<'_> {
         self.sheet = Sheet::default();
         self.draws.clear();
         self.scope_path = 0;
+        self.forms.of_task(decl);
+        let first_errors = self.errors();
+        self.frozen.clear();
         let first_row = self.rows.len();
         let mut scope = Scope::new(decl.word.file);
         for param in &decl.params {
@@ -72,6 +87,7 @@ impl Checker<'_> {
         let mut settings = Settings::default();
         let mut data = None;
         let mut state = StepState::default();
+        let (mut frozen, mut loads) = (Vec::new(), Vec::new());
         let names: Vec<Ident> = decl
             .body
             .iter()
@@ -87,12 +103,8 @@ impl Checker<'_> {
                     let name = renamed.as_ref().unwrap_or(name);
                     self.task_binding(name, value, &mut settings, &mut data, &mut state, &mut scope);
                 }
-                TaskStmtKind::Load { .. } => {
-                    let _: Res<()> = self.not_supported(stmt.span, "`load`");
-                }
-                TaskStmtKind::Freeze(_) => {
-                    let _: Res<()> = self.not_supported(stmt.span, "`freeze`");
-                }
+                TaskStmtKind::Load { selection, from } => loads.push((selection, from, stmt.span)),
+                TaskStmtKind::Freeze(selection) => frozen.push(selection),
                 TaskStmtKind::Error => {}
             }
         }
@@ -111,19 +123,21 @@ impl Checker<'_> {
         let batch = settings.batch.is_some().then(|| self.fresh("B"));
         let mut train = None;
         let mut eval = None;
-        let mut moved = BTreeSet::new();
-        let modes: &[bool] = if decl.kind == TaskKind::Train { &[true, false] } else { &[false] };
+        let trains = decl.kind == TaskKind::Train;
+        let mut passes = if trains { vec![Pass::Train, Pass::Evaluate] } else { vec![Pass::Evaluate] };
+        if super::forms::needs_survey(decl, &scope) {
+            passes.insert(0, Pass::Survey);
+        }
         let mut whole = true;
-        for &training in modes {
-            self.training = Some(training);
+        for pass in passes {
+            let training = pass == Pass::Train;
+            self.training = Some(training || trains && pass == Pass::Survey);
             self.sheet = Sheet::default();
             self.draws.clear();
             self.scope_path = 0;
-            self.frozen.clear();
-            if !training {
-                // States stay as they are outside of training.
-                self.frozen = (0..self.vars.len() as u32).map(VarId).collect();
-            }
+            self.forms.survey = pass == Pass::Survey;
+            // States stay as they are outside of training.
+            self.forms.still = !training;
             let mut inner = scope.clone();
             let errors = self.errors();
             self.step_fields(&step.params, data.as_ref(), facts.as_ref(), &batch, has_data, &mut inner);
@@ -134,14 +148,25 @@ impl Checker<'_> {
                 predicts: decl.kind == TaskKind::Predict,
                 optimizer: state.optimizer.clone(),
                 optimizer_broken: state.optimizer_broken,
-                clip_norm: state.clip_norm,
+                between: state.between,
                 ..StepState::default()
             });
             let value = self.eval_block(&step.body, &mut inner, false);
+            if pass == Pass::Survey {
+                self.step = None;
+                whole &= self.errors() == errors && !self.sheet.hurt;
+                if whole {
+                    self.freeze_all(&frozen, &mut scope);
+                }
+                continue;
+            }
             if decl.kind == TaskKind::Predict {
                 self.predictions(value, step.body.span);
             }
             let done = self.step.take().unwrap_or_default();
+            if let (true, Some(decay)) = (training, state.average) {
+                self.average_parameters(&done.moved, decay, state.between.accumulate, step.span);
+            }
             if decl.kind == TaskKind::Train && !done.minimized && self.errors() == errors {
                 self.report(
                     Diagnostic::error(codes::MISSING_PART, step.span, "nothing is minimised in this step")
@@ -156,7 +181,9 @@ impl Checker<'_> {
                 outer.used |= used.used;
             }
             whole &= self.errors() == errors && !self.sheet.hurt;
-            moved.extend(done.moved);
+            if training && trains && whole && self.errors() == first_errors {
+                self.unmoved_parameters(number, &done.moved, &scope);
+            }
             let mut graph = std::mem::take(&mut self.sheet).graph_with_outputs();
             let mut reports = Vec::new();
             for (report, node) in done.reports {
@@ -166,15 +193,34 @@ impl Checker<'_> {
             let made = StepGraph { graph, reports };
             if training { train = Some(made) } else { eval = Some(made) }
         }
+        let mut loaded = Vec::new();
+        if whole && self.errors() == first_errors {
+            for (selection, from, span) in loads {
+                loaded.extend(self.load(selection, from, span, &mut scope));
+            }
+            let reports = eval.as_ref().map_or(&[][..], |e: &StepGraph| &e.reports);
+            if let Some(stop) = &mut settings.stop_when {
+                self.watched(stop, reports);
+            }
+        } else {
+            // What they select counts as used.
+            for (selection, ..) in loads {
+                let roots = selection.include.iter().filter_map(|p| p.parts.first());
+                for root in roots {
+                    if let SelectionPart::Name(name) = root
+                        && let Some(local) = scope.local(&name.name)
+                    {
+                        local.used = true;
+                    }
+                }
+            }
+        }
         let missing = |d: &Diagnostic| {
             let inside = |s: Span| s.file == step.body.span.file && step.body.span.contains(s.start as usize);
             [codes::MISSING_ARGUMENT, codes::UNKNOWN_NAME].contains(&d.code) && d.span().is_some_and(inside)
         };
         if !self.found.iter().any(missing) {
             self.unused_bindings(decl, &scope);
-        }
-        if decl.kind == TaskKind::Train && whole {
-            self.unmoved_parameters(number, &moved, &scope);
         }
         let mut eval = eval.unwrap_or_default();
         let fields = {
@@ -197,6 +243,7 @@ impl Checker<'_> {
                 }
             }
         }
+        let metrics = vars.iter().copied().filter(|v| self.is_metric(*v)).collect();
         let mut seen = BTreeSet::new();
         let layers = rows.into_iter().filter(|r| seen.insert(r.path.clone())).collect();
         Some(Task {
@@ -211,6 +258,9 @@ impl Checker<'_> {
             eval,
             vars: vars.into_iter().collect(),
             layers,
+            loads: loaded,
+            metrics,
+            averages: self.forms.averages.iter().map(|(p, a)| (*p, *a)).collect(),
         })
     }
 
@@ -229,6 +279,10 @@ impl Checker<'_> {
             return;
         }
         let is_setting = SETTINGS.contains(&name.name.as_str());
+        if name.name == "stop_when" {
+            settings.stop_when = self.stop_when(value, scope);
+            return;
+        }
         let result = if is_setting && matches!(name.name.as_str(), "optimizer") {
             self.eval(value, scope)
         } else {
@@ -239,6 +293,7 @@ impl Checker<'_> {
             }
         };
         if !is_setting {
+            result.iter().for_each(|v| self.name_copy(v, &name.name));
             // A setting's name with a slip in it, that nothing uses, is reported at the end.
             scope.bind(&name.name, result.unwrap_or(Value::Poison), name.span);
             return;
@@ -312,9 +367,21 @@ impl Checker<'_> {
                 Some(n) => settings.seed = Some(n as u64),
                 None => self.report(bad("a whole number", kind).help("write a whole number, for instance `0`")),
             },
-            "clip_norm" => match number.filter(|n| *n > 0.0) {
-                Some(n) => state.clip_norm = Some(n),
+            "clip_norm" | "clip_value" => match number.filter(|n| *n > 0.0) {
+                Some(n) if name.name == "clip_norm" => state.between.clip_norm = Some(n),
+                Some(n) => state.between.clip_value = Some(n),
                 None => self.report(bad("a number above 0", kind).help("write a number, for instance `1`")),
+            },
+            "accumulate" => match count {
+                Some(n) => {
+                    settings.accumulate = Some(n as u64);
+                    state.between.accumulate = (n > 1.0).then_some(n as u64);
+                }
+                None => self.report(bad("a whole number above 0", kind).help("write a whole number, for instance `4`")),
+            },
+            "ema" => match number.filter(|n| *n > 0.0 && *n < 1.0) {
+                Some(n) => state.average = Some(n),
+                None => self.report(bad("a number between 0 and 1", kind).help("for instance `0.999`")),
             },
             "validate_every" => match &value {
                 Value::Quantity(n, unit) if unit.starts_with("epoch") && *n > 0.0 => {
@@ -435,7 +502,8 @@ impl Checker<'_> {
         let ty = Ty { dtype: DType::F32, axes: Vec::new(), tag: None, weak: false };
         let raw = self.node(Op::Clock(part), Vec::new(), ty.clone(), span);
         let wide = Ty { dtype: DType::F64, weak: true, ..ty };
-        Some(Value::Tensor(self.node(Op::Cast, vec![raw], wide, span)))
+        let value = self.node(Op::Cast, vec![raw], wide, span);
+        self.in_updates(value, part, span)
     }
 
     /// `train.net`: a binding of another task.
@@ -447,7 +515,9 @@ impl Checker<'_> {
             );
         };
         if let Some((_, value)) = scope.iter().find(|(n, _)| *n == name.name) {
-            return Some(value.clone());
+            let value = value.clone();
+            // A task that trains has a copy of its own.
+            return Some(if self.forms.trains { self.copied(value, task) } else { value });
         }
         let names: Vec<String> = scope.iter().map(|(n, _)| n.clone()).collect();
         self.fail(

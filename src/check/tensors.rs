@@ -108,6 +108,9 @@ impl Checker<'_> {
         if a.is_silent() || b.is_silent() {
             return Some(Value::Poison);
         }
+        if let Some(result) = self.binary_with_parameters(op, &a, &b, span, op_span) {
+            return result;
+        }
         if let (BinaryOp::Eq | BinaryOp::Ne, Some(equal)) = (op, plain_equal(&a, &b)) {
             return Some(Value::Bool(equal == (op == BinaryOp::Eq)));
         }
@@ -367,6 +370,7 @@ impl Checker<'_> {
                 let ty = Ty { tag: None, ..self.ty(node).clone() };
                 Some(Value::Tensor(self.node(Op::Unary(Unary::Neg), vec![node], ty, span)))
             }
+            v @ Value::Parameters(_) => self.binary(BinaryOp::Mul, Value::Float(-1.0), v, span, span),
             v if v.is_silent() => Some(v),
             v => self.fail(
                 Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
@@ -439,7 +443,10 @@ impl Checker<'_> {
             let fault =
                 Diagnostic::error(codes::DTYPE_MISMATCH, op_span, format!("`@` of {} and {}", x.dtype, y.dtype))
                     .label("both sides must have one float dtype")
-                    .help("convert one side: `f32(…)`");
+                    .help(match x.dtype.is_float() || y.dtype.is_float() {
+                        true => "convert one side: `f32(…)`",
+                        false => "convert both sides: `f32(a) @ f32(b)`",
+                    });
             let fault = self.with_declared(fault, &[a, b]);
             return self.fail(fault);
         }

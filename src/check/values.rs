@@ -138,6 +138,9 @@ pub struct Recipe {
 pub struct OptimizerValue {
     pub decl: Rc<OptimizerDecl>,
     pub given: Vec<Given>,
+    /// Settings for parts of a net, in order.
+    pub groups: Vec<super::groups::GroupValue>,
+    /// Where it was made: what tells two optimizers apart.
     pub span: Span,
 }
 
@@ -213,6 +216,8 @@ pub enum Value {
     /// A layer with further arguments, whose first is still to come.
     Partial(InstanceId, Rc<Vec<Given>>),
     Optimizer(Rc<OptimizerValue>),
+    /// The present values of the parameters that a selection names.
+    Parameters(Vec<NodeId>),
     Data(Rc<DataValue>),
     /// A field of a data set, of which facts are asked: `data.text.vocab`.
     DataField(Rc<DataValue>, String),
@@ -257,6 +262,7 @@ impl Value {
             Value::Recipe(r) => format!("the layer `{}`", r.decl.name.name),
             Value::Layer(_) | Value::Partial(..) => "a layer".into(),
             Value::Optimizer(o) => format!("the optimizer `{}`", o.decl.name.name),
+            Value::Parameters(p) => format!("a selection of {} parameters", p.len()),
             Value::Data(_) => "a data set".into(),
             Value::DataField(_, name) => format!("the field `{name}`"),
             Value::Tokenizer(t) => format!("the tokenizer `{t}`"),

@@ -1,7 +1,9 @@
 //! Finding earlier runs: in go a program's file and a task, out comes the newest folder of such a run.
 
 use super::{Fault, usage};
-use nnc::artifact::{Record, RunFolder};
+use nnc::artifact::{Checkpoint, Record, RunFolder, checkpoint};
+use nnc::check::Task;
+use nnc::diag::{Diagnostic, codes};
 use std::path::{Path, PathBuf};
 
 /// Where runs are kept unless `--run-dir` says otherwise.
@@ -41,4 +43,19 @@ pub fn find(named: Option<&Path>, file: &Path, task: &str) -> Result<(RunFolder,
         let what = format!("there is no run of `{task}` of {} in `{ROOT}`", file.display());
         usage(what, format!("train it first: `nnc run {} {task}`", file.display()))
     })
+}
+
+/// The weights of a task that trained before: the best of its newest run, else the last. Runs are looked for beside the
+/// folder of this one, too.
+pub fn weights_of(beside: Option<&Path>, file: &Path, task: &Task) -> Result<Checkpoint, Box<Diagnostic>> {
+    let beside = beside.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty());
+    let found = newest(Path::new(ROOT), file, &task.name)
+        .or_else(|| beside.and_then(|folder| newest(folder, file, &task.name)));
+    let Some((folder, _)) = found else {
+        let what = format!("`{}` was never trained, and this task begins with its net", task.name);
+        let d = Diagnostic::error(codes::USAGE, task.span, what).label("the net is trained here");
+        return Err(Box::new(d.help(format!("train it first: `nnc run {} {}`", file.display(), task.name))));
+    };
+    let path = if folder.best().exists() { folder.best() } else { folder.last() };
+    checkpoint::read(&path, None)
 }

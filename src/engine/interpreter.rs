@@ -11,14 +11,16 @@ use crate::ops::{DType, VarId};
 use crate::stages;
 use std::collections::BTreeMap;
 
+/// An entry, the batch size, and the sizes that differ from batch to batch.
+type Variant = (Entry, usize, Vec<usize>);
+
 /// A task on the interpreter.
 pub struct InterpreterEngine {
     program: Program,
     task: Task,
     types: Vec<TensorType<usize>>,
     vars: BTreeMap<VarId, Tensor>,
-    /// By entry, batch size, and the sizes that differ from batch to batch.
-    prepared: BTreeMap<(Entry, usize, Vec<usize>), (Graph<usize>, EntryReport)>,
+    prepared: BTreeMap<Variant, (Graph<usize>, EntryReport)>,
     values: Vec<(Tensor, DType)>,
 }
 

@@ -10,7 +10,7 @@ mod verify;
 
 pub use build_ops::Builder;
 pub use text::{ParseError, parse, print, print_with_origins};
-pub use verify::{result_type, verify};
+pub use verify::{result_type, verify, verify_part};
 
 use std::fmt;
 

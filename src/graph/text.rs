@@ -161,6 +161,7 @@ fn attributes<D: Display>(op: &Op<D>) -> Vec<(&'static str, String)> {
         ],
         Op::ScanResult { index } => vec![("index", index.to_string())],
         Op::Parameter(index) => vec![("index", index.to_string())],
+        Op::CustomGradient { inputs } => vec![("inputs", inputs.to_string())],
         Op::Key
         | Op::Unary(_)
         | Op::Binary(_)
@@ -422,6 +423,7 @@ fn parse_op(name: &str, a: &Attributes) -> Result<Op<usize>, String> {
         "scan_result" => Op::ScanResult { index: a.one("index")? },
         "parameter" => Op::Parameter(a.one("index")?),
         "gradient" => Op::Gradient,
+        "custom_gradient" => Op::CustomGradient { inputs: a.one("inputs")? },
         _ => return Err(format!("there is no operation `{name}`")),
     })
 }

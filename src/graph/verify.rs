@@ -11,6 +11,11 @@ pub fn verify(graph: &Graph<usize>) -> Result<(), String> {
     verify_level(graph, false)
 }
 
+/// [`verify`] of a graph that may be the body of a scan.
+pub fn verify_part(graph: &Graph<usize>) -> Result<(), String> {
+    verify_level(graph, graph.nodes.iter().any(|node| matches!(node.op, Op::Parameter(_))))
+}
+
 fn verify_level(graph: &Graph<usize>, body: bool) -> Result<(), String> {
     let mut reads: BTreeMap<VarId, &TensorType<usize>> = BTreeMap::new();
     for (i, node) in graph.nodes.iter().enumerate() {

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use ndarray::{ArcArray, Array1, IxDyn};
 
 use crate::graph::{Graph, Node, NodeId, Origin, OutputKind};
-use crate::ops::{Clock, Lowering, Op, VarId, def_of, half, threefry};
+use crate::ops::{Clock, DType, Lowering, Op, VarId, def_of, half, scalar as ops_scalar, threefry};
 
 /// The value of a node; cheap to clone.
 pub type Tensor = ArcArray<f64, IxDyn>;
@@ -169,12 +169,14 @@ fn evaluate(
         (Op::Compare(op), [a, b]) => elementwise::compare(*op, a, b),
         (Op::Select, [condition, a, b]) => elementwise::select(condition, a, b),
         (Op::Cast, [x]) => elementwise::cast(x, dtypes[0], node.ty.dtype),
-        (Op::StopGradient, [x]) => x.clone(),
+        (Op::StopGradient, [x]) | (Op::CustomGradient { .. }, [x, ..]) => x.clone(),
         (Op::Broadcast { shape, axes }, [x]) => movement::broadcast(x, shape, axes)?,
         (Op::Transpose { perm }, [x]) => x.clone().permuted_axes(IxDyn(perm)),
         (Op::Reshape { shape }, [x]) => reshaped(x, shape)?,
         (Op::Slice { start, size, step }, [x]) => movement::slice(x, start, size, step),
-        (Op::Pad { low, high, value }, [x]) => movement::pad(x, low, high, *value),
+        (Op::Pad { low, high, value }, [x]) => {
+            movement::pad(x, low, high, ops_scalar::cast(*value, DType::F64, node.ty.dtype))
+        }
         (Op::Concat { axis }, parts) => movement::concat(parts, *axis)?,
         (Op::Reduce { op, axes }, [x]) => reduce::reduce(*op, x, axes, node.ty.dtype)?,
         (Op::ArgReduce { max, axis }, [x]) => reduce::arg(*max, x, *axis)?,

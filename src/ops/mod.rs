@@ -2,6 +2,7 @@
 //! samples. Everything else in the compiler is generic over it.
 
 mod conv;
+mod custom;
 mod def;
 mod elementwise;
 pub mod half;

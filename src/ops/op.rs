@@ -200,6 +200,11 @@ pub enum Op<D> {
     // ---- expanded by differentiation ----
     /// `y, x`: the gradient of the scalar `y` by `x`, shaped like `x`.
     Gradient,
+    /// `y, d, x…, g…`: y, whose gradients by each of so many `x` are the `g`, computed from the stand-in `d` for the
+    /// gradient of y.
+    CustomGradient {
+        inputs: usize,
+    },
 }
 
 impl<D> Op<D> {
@@ -264,6 +269,7 @@ impl<D> Op<D> {
             Op::ScanResult { index } => Op::ScanResult { index: *index },
             Op::Parameter(i) => Op::Parameter(*i),
             Op::Gradient => Op::Gradient,
+            Op::CustomGradient { inputs } => Op::CustomGradient { inputs: *inputs },
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::def::{OpDef, ShapeFault, Surface};
 use super::op::Op;
 use super::types::{Binary, Compare, Reduce, Unary};
-use super::{conv, elementwise, index, leaf, matmul, movement, order, pool, random, reduce, scan};
+use super::{conv, custom, elementwise, index, leaf, matmul, movement, order, pool, random, reduce, scan};
 use crate::dims::Dim;
 use crate::graph::TensorType;
 
@@ -84,6 +84,7 @@ pub fn def_of<D>(op: &Op<D>) -> &'static OpDef {
         Op::ScanResult { .. } => &scan::SCAN_RESULT,
         Op::Parameter(_) => &scan::PARAMETER,
         Op::Gradient => &elementwise::GRADIENT,
+        Op::CustomGradient { .. } => &custom::CUSTOM_GRADIENT,
     }
 }
 

@@ -86,6 +86,7 @@ fn key(node: &Node<usize>) -> Vec<u64> {
         Op::Cumulate { axis, reverse: flag, .. } | Op::ArgSort { axis, descending: flag } => {
             key.extend([*axis as u64, u64::from(*flag)]);
         }
+        Op::CustomGradient { inputs } => key.push(*inputs as u64),
         Op::Matmul { batch } => key.push(*batch as u64),
         Op::ScanResult { index } => key.push(*index as u64),
         Op::Parameter(index) => key.push(u64::from(*index)),

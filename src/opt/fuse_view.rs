@@ -59,6 +59,10 @@ pub fn view(graph: &Graph<usize>, node: NodeId) -> View {
 
 /// Strides of the same elements in another shape, if there are any.
 pub fn reshape(from: &[usize], strides: &[i64], to: &[usize]) -> Option<Vec<i64>> {
+    // Where there is no element, all strides are right.
+    if to.contains(&0) {
+        return Some(contiguous(to));
+    }
     // Merge neighbours that are contiguous with each other, then cut the runs again.
     let mut runs: Vec<(usize, i64)> = Vec::new();
     for (&size, &stride) in from.iter().zip(strides).filter(|(s, _)| **s != 1) {
@@ -126,5 +130,6 @@ mod tests {
         assert_eq!(reshape(&[2, 12], &[12, 1], &[2, 3, 1, 4]), Some(vec![12, 4, 0, 1]));
         assert_eq!(reshape(&[4, 6], &[1, 4], &[2, 2, 6]), Some(vec![2, 1, 4]));
         assert_eq!(reshape(&[5], &[0], &[5, 1]), Some(vec![0, 0]));
+        assert_eq!(reshape(&[0, 2, 3], &[6, 3, 1], &[0, 3]), Some(vec![3, 1]));
     }
 }

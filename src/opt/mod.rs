@@ -11,10 +11,12 @@ pub mod fuse_access;
 pub mod fuse_prepare;
 pub mod fuse_view;
 pub mod precision;
+mod scan;
 pub mod simplify;
 
 pub use cse::cse;
 pub use dce::dce;
+pub use scan::hoist;
 pub use simplify::simplify;
 
 use crate::graph::Graph;
@@ -28,12 +30,14 @@ pub fn optimise(graph: Graph<usize>) -> Graph<usize> {
     if has_gradients(&graph) {
         return graph;
     }
-    let mut graph = checked("dce", dce(graph));
+    let mut graph = checked("bodies", scan::bodies(dce(graph)));
     for _ in 0..ROUNDS {
         let (simpler, rewritten) = simplify(graph);
         let (merged, gone) = cse(checked("simplify", simpler));
         graph = checked("dce", dce(checked("cse", merged)));
-        if rewritten == 0 && gone == 0 {
+        let (pruned, dropped) = scan::prune(graph);
+        graph = checked("prune", dce(pruned));
+        if rewritten == 0 && gone == 0 && !dropped {
             break;
         }
     }
@@ -47,7 +51,7 @@ fn has_gradients(graph: &Graph<usize>) -> bool {
 /// In debug builds: a pass that breaks a graph is named.
 fn checked(pass: &str, graph: Graph<usize>) -> Graph<usize> {
     if cfg!(debug_assertions)
-        && let Err(broken) = crate::graph::verify(&graph)
+        && let Err(broken) = crate::graph::verify_part(&graph)
     {
         panic!("`{pass}` broke the graph: {broken}\n{}", crate::graph::print(&graph));
     }

@@ -46,7 +46,12 @@ fn products_in(graph: Graph<usize>, dtype: DType) -> Graph<usize> {
     let mut out = Graph { nodes: Vec::with_capacity(graph.nodes.len()), outputs: graph.outputs, scopes: graph.scopes };
     let mut map: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     let mut casts: BTreeMap<NodeId, NodeId> = BTreeMap::new();
-    for (node, needed) in graph.nodes.into_iter().zip(needed) {
+    for (mut node, needed) in graph.nodes.into_iter().zip(needed) {
+        if let Op::Scan(scan) = &mut node.op
+            && needed
+        {
+            scan.body = products_in(std::mem::take(&mut scan.body), dtype);
+        }
         let mut inputs: Vec<NodeId> = node.inputs.iter().map(|i| map[i.index()]).collect();
         let product = matches!(
             node.op,
@@ -69,12 +74,29 @@ fn products_in(graph: Graph<usize>, dtype: DType) -> Graph<usize> {
 }
 
 fn all_in_f64(graph: Graph<usize>) -> Graph<usize> {
-    let mut out = Graph { nodes: Vec::with_capacity(graph.nodes.len()), outputs: graph.outputs, scopes: graph.scopes };
     let types: Vec<TensorType<usize>> = graph.nodes.iter().map(|n| n.ty.clone()).collect();
+    let old: Vec<NodeId> = graph.outputs.iter().map(|o| o.node).collect();
+    let mut out = widened(graph);
+    for (i, old) in old.into_iter().enumerate() {
+        let (node, ty) = (out.outputs[i].node, types[old.index()].clone());
+        if *out.ty(node) != ty {
+            let origin = out.node(node).origin;
+            out.outputs[i].node = out.push(Op::Cast, vec![node], ty, origin);
+        }
+    }
+    out
+}
+
+/// With f64 for f32 everywhere, results and parameters of a scan's body included.
+fn widened(graph: Graph<usize>) -> Graph<usize> {
+    let mut out = Graph { nodes: Vec::with_capacity(graph.nodes.len()), outputs: graph.outputs, scopes: graph.scopes };
     let mut map: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
-    for node in graph.nodes {
+    for mut node in graph.nodes {
         let inputs = node.inputs.iter().map(|i| map[i.index()]).collect();
-        if node.ty.dtype != DType::F32 {
+        if let Op::Scan(scan) = &mut node.op {
+            scan.body = widened(std::mem::take(&mut scan.body));
+        }
+        if node.ty.dtype != DType::F32 || matches!(node.op, Op::Scan(_)) {
             map.push(out.push(node.op, inputs, node.ty, node.origin));
             continue;
         }
@@ -88,17 +110,7 @@ fn all_in_f64(graph: Graph<usize>) -> Graph<usize> {
             out.push(node.op, inputs, wide, node.origin)
         });
     }
-    for i in 0..out.outputs.len() {
-        let old = out.outputs[i].node;
-        let node = map[old.index()];
-        let ty = types[old.index()].clone();
-        out.outputs[i].node = if *out.ty(node) == ty {
-            node
-        } else {
-            let origin = out.node(node).origin;
-            out.push(Op::Cast, vec![node], ty, origin)
-        };
-    }
+    out.outputs.iter_mut().for_each(|output| output.node = map[output.node.index()]);
     out
 }
 

@@ -165,7 +165,9 @@ impl Lowering<'_> {
             let (Some(reader), None) = (readers.next(), readers.next()) else { continue };
             let group = &self.grouping.groups[self.groups[reader]];
             let updates = |&(_, node): &(VarId, NodeId)| group.roots.iter().any(|r| r.target == node);
-            let temporary = self.buffers[c.0 as usize].kind == BufferKind::Temporary;
+            // A variable's new value is read once more, by the variable.
+            let kept = self.updates.iter().any(|(_, node)| self.of_node.get(node) == Some(&c));
+            let temporary = self.buffers[c.0 as usize].kind == BufferKind::Temporary && !kept;
             if !temporary || self.updates.iter().any(updates) || !matches!(self.steps[reader].1, Pending::Loops(..)) {
                 continue;
             }

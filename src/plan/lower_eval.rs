@@ -204,7 +204,8 @@ impl<'a> Eval<'a> {
             }
             Op::Binary(op) => {
                 let (a, b) = (self.value(input(0), at)?, self.value(input(1), at)?);
-                Ok(self.builder.binary(*op, a, b))
+                let value = self.builder.binary(*op, a, b);
+                Ok(if matches!(op, Binary::Shl | Binary::Shr) { self.shifted(value, b, dtype) } else { value })
             }
             Op::Compare(op) => {
                 let (a, b) = (self.value(input(0), at)?, self.value(input(1), at)?);
@@ -219,7 +220,7 @@ impl<'a> Eval<'a> {
                 let a = self.value(input(0), at)?;
                 Ok(self.builder.cast(a, dtype))
             }
-            Op::StopGradient => self.value(input(0), at),
+            Op::StopGradient | Op::CustomGradient { .. } => self.value(input(0), at),
             Op::Uniform { site, .. } => {
                 let key = [0, 1, 2, 3].map(|i| self.value(input(0), &[Index::constant(i)]));
                 let [a, b, c, d] = key;
@@ -300,6 +301,20 @@ impl<'a> Eval<'a> {
             | Op::Parameter(_)
             | Op::Gradient => Ok(self.load(id, &Index::linear(at, &node.ty.shape), 0.0)),
         }
+    }
+
+    /// A shift as graphs mean it: by the width or more, or by a negative number, it leaves nothing. Kernels take the count
+    /// modulo the width.
+    fn shifted(&mut self, value: Value, count: Value, dtype: DType) -> Value {
+        let width = 8.0 * dtype.bytes() as f64;
+        if self.builder.constant_of(count).is_some_and(|n| (0.0..width).contains(&n)) {
+            return value;
+        }
+        let (zero, width) = (self.builder.constant(0.0, dtype), self.builder.constant(width, dtype));
+        let (low, high) =
+            (self.builder.compare(Compare::Ge, count, zero), self.builder.compare(Compare::Lt, count, width));
+        let inside = self.builder.binary(Binary::And, low, high);
+        self.builder.select(inside, value, zero)
     }
 
     /// A run-time index: the `i32` value of a node.

@@ -218,8 +218,11 @@ impl Task {
     }
 }
 
+/// Kernels, and which of them is called how.
+type Requests<'s> = (Vec<&'s Kernel>, Vec<(usize, Entry)>);
+
 /// The machine code that a schedule needs: all kernels, and each that is called with each entry once, in order.
-pub(super) fn requests(schedule: &Schedule) -> Result<(Vec<&Kernel>, Vec<(usize, Entry)>), Box<Diagnostic>> {
+pub(super) fn requests(schedule: &Schedule) -> Result<Requests<'_>, Box<Diagnostic>> {
     let (mut kernels, mut list) = (Vec::new(), Vec::new());
     collect(schedule, &mut kernels, &mut list);
     list.sort();

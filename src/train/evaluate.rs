@@ -23,6 +23,11 @@ pub fn figures(reports: &[Report]) -> Vec<usize> {
     (0..reports.len()).filter(|i| matches!(reports[*i].kind, ReportKind::Loss | ReportKind::Metric)).collect()
 }
 
+/// Which of the figures are about all samples already.
+pub fn running(reports: &[Report]) -> Vec<bool> {
+    figures(reports).into_iter().map(|i| reports[i].kind == ReportKind::Running).collect()
+}
+
 /// Runs the evaluation entry once over the feed. `stop` is looked at between batches.
 pub fn evaluate(
     engine: &mut dyn Engine,
@@ -34,7 +39,7 @@ pub fn evaluate(
     mut after_batch: impl FnMut(),
 ) -> Result<Evaluation> {
     let figures = figures(reports);
-    let mut averages = Averages::new(figures.len());
+    let mut averages = Averages::new(figures.len()).with_running(running(reports));
     for position in 0..feed.batches().unwrap_or(1) {
         if stop.load(Ordering::Relaxed) {
             return Ok(Evaluation::Stopped);

@@ -14,6 +14,7 @@ mod predict;
 mod progress;
 mod saves;
 mod session;
+mod start;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -26,8 +27,9 @@ pub use feed::{Feed, open, open_with, split};
 pub use predict::{Predictions, predict};
 pub use progress::{News, Observer, Silent};
 pub use session::{Ending, Outcome, Session, Setup};
-pub use state::{Best, State, source_hash};
-pub use weights::{load_all, load_net, save, seed_of};
+pub use start::{Start, start};
+pub use state::{Best, State, Watched, source_hash};
+pub use weights::{load_all, load_net, net_value, save, seed_of};
 
 use crate::diag::Diagnostic;
 

@@ -5,7 +5,7 @@ use super::{Feed, Result, saves};
 use crate::check::{Report, ReportKind};
 use crate::diag::{Diagnostic, codes};
 use crate::engine::{ClockValues, Engine, Entry, StepInputs, VarTensor};
-use crate::ops::DType;
+use crate::ops::{DType, half};
 use serde_json::Value as Json;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -142,20 +142,7 @@ pub(super) fn numbers(dtype: DType, bytes: &[u8]) -> Vec<Json> {
         DType::I64 => all(bytes, |b| Json::from(i64::from_le_bytes(b))),
         DType::F32 => all(bytes, |b| short(f32::from_le_bytes(b))),
         DType::F64 => all(bytes, |b| Json::from(f64::from_le_bytes(b))),
-        DType::BF16 => all(bytes, |b| short(f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16))),
-        DType::F16 => all(bytes, |b| short(half(u16::from_le_bytes(b)))),
-    }
-}
-
-/// An IEEE 754 binary16 as f32.
-fn half(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
-    sign * match exponent {
-        0 => fraction * 2f32.powi(-24),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        e => (1.0 + fraction / 1024.0) * 2f32.powi(e - 15),
+        DType::F16 | DType::BF16 => all(bytes, |b| short(half::number(u16::from_le_bytes(b), dtype) as f32)),
     }
 }
 
@@ -186,7 +173,7 @@ mod tests {
             bytes: [0.1f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect(),
         };
         assert_eq!(slice(&value, 0, 2), [Json::from(0.1)]);
-        assert_eq!((half(0x3C00), half(0xC100), half(1)), (1.0, -2.5, 2f32.powi(-24)));
-        assert!(half(0x7E00).is_nan());
+        assert_eq!(numbers(DType::F16, &[0x00, 0x3C, 0x00, 0xC1]), [Json::from(1.0), Json::from(-2.5)]);
+        assert_eq!(numbers(DType::BF16, &[0xCD, 0x3D]), [Json::from(0.10009766)]);
     }
 }

@@ -3,13 +3,14 @@
 //! Everything is compiled and every buffer is taken before the first step. What a run does after `n` steps depends on
 //! `n`, the seed, the data and the variables alone, so stopping after any step and going on later changes no bit.
 
-use super::evaluate::{Evaluation, evaluate, figures};
+use super::evaluate::{Evaluation, evaluate, figures, running};
 use super::not_finite::{Moment, complete};
-use super::{Averages, Best, Course, Feed, News, Observer, Result, State, weights};
+use super::{Averages, Best, Course, Feed, News, Observer, Result, State, Watched, weights};
 use crate::artifact::{Checkpoint, Keep, Metrics, Row, RunFolder, checkpoint};
-use crate::check::{Program, Report, ReportKind, StepGraph, Task};
+use crate::check::{Every, Program, Report, ReportKind, StepGraph, Task};
 use crate::diag::{Diagnostic, codes};
-use crate::engine::{Engine, Entry, StepInputs};
+use crate::engine::{Engine, Entry, StepInputs, VarTensor};
+use crate::ops::VarId;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a session is made of.
@@ -24,6 +25,8 @@ pub struct Setup<'a> {
     /// What [`source_hash`](super::source_hash) says of the program.
     pub source: String,
     pub folder: RunFolder,
+    /// First values that do not come from the program: of other tasks' nets and of files.
+    pub start: Vec<(VarId, VarTensor)>,
     /// Set from elsewhere to end the run after the step at hand.
     pub stop: &'a AtomicBool,
 }
@@ -42,6 +45,8 @@ pub struct Outcome {
     /// Steps finished.
     pub step: u64,
     pub best: Option<Best>,
+    /// It ended before its last step, because what is watched did not improve.
+    pub stopped_early: bool,
     /// The figures of the last closed window and of the last validation of this process, with their names.
     pub trained: Vec<(String, f64)>,
     pub validated: Vec<(String, f64)>,
@@ -61,6 +66,15 @@ pub struct Session<'a> {
     saved: Option<u64>,
     trained: Vec<(String, f64)>,
     validated: Vec<(String, f64)>,
+    /// The states of metrics as they are at the start of an epoch.
+    anew: Vec<(VarId, VarTensor)>,
+}
+
+/// Every variable's first value.
+fn initialise(engine: &mut dyn Engine, seed: u64, start: &[(VarId, VarTensor)]) -> Result<()> {
+    engine.initialise(seed)?;
+    start.iter().for_each(|(v, value)| engine.set_var(*v, value));
+    Ok(())
 }
 
 impl<'a> Session<'a> {
@@ -83,7 +97,8 @@ impl<'a> Session<'a> {
         let reports = &step_graph.reports;
         let train_figures = figures(reports);
         let eval_figures = figures(&setup.task.eval.reports);
-        let fresh = State::new(&setup.task.name, setup.seed, setup.source.clone(), train_figures.len());
+        let mut fresh = State::new(&setup.task.name, setup.seed, setup.source.clone(), train_figures.len());
+        fresh.averages = fresh.averages.with_running(running(reports));
         let mut columns: Vec<&str> = Vec::new();
         for report in reports.iter().chain(&setup.task.eval.reports) {
             if !columns.contains(&report.name.as_str()) {
@@ -91,11 +106,13 @@ impl<'a> Session<'a> {
             }
         }
         // Every variable has a value first: a checkpoint may not hold what only the engine knows.
-        setup.engine.initialise(setup.seed)?;
+        initialise(&mut *setup.engine, setup.seed, &setup.start)?;
+        let anew: Vec<_> = setup.task.metrics.iter().map(|v| (*v, setup.engine.var(*v))).collect();
         let (state, metrics) = match from {
             None => (fresh, setup.folder.metrics(&columns)?),
             Some(file) => {
-                let (state, warnings) = State::read(&file.metadata, &fresh, &course)?;
+                let (mut state, warnings) = State::read(&file.metadata, &fresh, &course)?;
+                state.averages = state.averages.with_running(running(reports));
                 warnings.iter().for_each(|w| observer.tell(News::Warning(w)));
                 weights::load_all(file, setup.program, setup.task, setup.engine)?;
                 let metrics = setup.folder.resume_metrics(&columns, Keep::Rows(state.rows))?;
@@ -115,6 +132,7 @@ impl<'a> Session<'a> {
             saved,
             trained,
             validated,
+            anew,
         })
     }
 
@@ -135,7 +153,7 @@ impl<'a> Session<'a> {
         if !self.state.closed && !self.close(&names, observer)? {
             return Ok(self.outcome(Ending::Interrupted));
         }
-        while self.state.step < self.course.steps {
+        while self.state.step < self.course.steps && !self.state.watched.is_some_and(|w| w.over) {
             if self.setup.stop.load(Ordering::Relaxed) {
                 return self.interrupt();
             }
@@ -159,6 +177,9 @@ impl<'a> Session<'a> {
 
     /// Runs the step after `done` steps; gives the number of its samples.
     fn one_step(&mut self, done: u64) -> Result<usize> {
+        if done.is_multiple_of(self.course.window) {
+            self.restart_metrics();
+        }
         let clock = self.course.clock(done);
         let feed = &mut self.setup.train;
         let samples = feed.load(self.setup.seed, clock.epoch, self.course.position(done));
@@ -166,6 +187,35 @@ impl<'a> Session<'a> {
         let inputs = StepInputs { fields: feed.fields(), lengths: feed.lengths(), clock, seed: self.setup.seed };
         self.setup.engine.run(Entry::Train, batch, &inputs)?;
         Ok(samples)
+    }
+
+    /// Metrics with state forget what they have seen.
+    fn restart_metrics(&mut self) {
+        self.anew.iter().for_each(|(v, value)| self.setup.engine.set_var(*v, value));
+    }
+
+    /// Looks at the figure that `stop_when` watches, after a validation or, without one, after a window.
+    fn watch(&mut self, names: &[&str], values: &[(&str, f64)], loss: f64) {
+        let Some(stop) = &self.setup.task.settings.stop_when else { return };
+        let value = match &stop.of {
+            None => loss,
+            Some((of, _)) => match names.iter().position(|n| n == of) {
+                Some(i) => values[i].1,
+                None => return,
+            },
+        };
+        let lower = stop.lower.unwrap_or(true);
+        let step = self.state.step;
+        let better = |w: Watched| if lower { value < w.value } else { value > w.value };
+        let patience = match stop.patience {
+            Some(Every::Epochs(n)) => (n * self.course.epoch_steps as f64).round() as u64,
+            Some(Every::Steps(n)) => n,
+            None => return,
+        };
+        self.state.watched = Some(match self.state.watched {
+            Some(w) if !better(w) => Watched { over: step - w.step >= patience.max(1), ..w },
+            _ => Watched { value, step, over: false },
+        });
     }
 
     /// What follows a step: figures, validation, checkpoints. False if it was told to stop before it was done; then it
@@ -188,6 +238,12 @@ impl<'a> Session<'a> {
             self.metrics.push(Row { step: done, epoch, phase: "train", values: &values })?;
             observer.tell(News::Figures { done, names, averages: &averages });
             self.trained = values.iter().map(|(n, v)| (n.to_string(), *v)).collect();
+            if self.setup.validate.is_none() {
+                let losses = self.train_figures.iter().zip(&values);
+                let is_loss = |i: &usize| self.step_graph.reports[*i].kind == ReportKind::Loss;
+                let loss = losses.filter(|(i, _)| is_loss(i)).map(|(_, (_, v))| v).sum();
+                self.watch(names, &values, loss);
+            }
             self.state.averages = averages;
             self.state.averages.clear();
         }
@@ -203,6 +259,7 @@ impl<'a> Session<'a> {
             if best {
                 self.state.best = Some(Best { loss, step: done });
             }
+            self.watch(&names, &values, loss);
             observer.tell(News::Validated { done, names: &names, averages, best });
             self.validated = values.iter().map(|(n, v)| (n.to_string(), *v)).collect();
         }
@@ -220,8 +277,13 @@ impl<'a> Session<'a> {
         let reports = &self.setup.task.eval.reports;
         let clock = self.course.clock(self.state.step);
         let after = || observer.tell(News::ValidatedBatch);
-        let found = evaluate(self.setup.engine, reports, feed, self.setup.seed, clock, self.setup.stop, after)?;
-        match found {
+        // Metrics of the epoch at hand go on afterwards as if nothing had been.
+        let engine = &mut *self.setup.engine;
+        let kept: Vec<_> = self.anew.iter().map(|(v, _)| (*v, engine.var(*v))).collect();
+        self.anew.iter().for_each(|(v, value)| engine.set_var(*v, value));
+        let found = evaluate(engine, reports, feed, self.setup.seed, clock, self.setup.stop, after);
+        kept.iter().for_each(|(v, value)| self.setup.engine.set_var(*v, value));
+        match found? {
             Evaluation::Done(averages) => Ok(Some(averages)),
             Evaluation::Stopped => Ok(None),
             Evaluation::NotFinite { report, value, why } => {
@@ -242,9 +304,9 @@ impl<'a> Session<'a> {
         let mut metadata = self.state.metadata(&self.course);
         metadata.extend(self.setup.train.vocabularies());
         let setup = &self.setup;
-        let paths = [best.then(|| setup.folder.best()), Some(setup.folder.last())];
-        for path in paths.iter().flatten() {
-            if !weights::save(path, setup.program, setup.task, setup.engine, &metadata)? {
+        let paths = [(best.then(|| setup.folder.best()), true), (Some(setup.folder.last()), false)];
+        for (path, averaged) in paths.iter().filter_map(|(p, averaged)| Some((p.as_ref()?, *averaged))) {
+            if !weights::save(path, setup.program, setup.task, setup.engine, &metadata, averaged)? {
                 self.state.step -= 1;
                 return Err(self.not_finite(None, observer));
             }
@@ -267,6 +329,7 @@ impl<'a> Session<'a> {
             ending,
             step: self.state.step,
             best: self.state.best,
+            stopped_early: self.state.step < self.course.steps && self.state.watched.is_some_and(|w| w.over),
             trained: self.trained.clone(),
             validated: self.validated.clone(),
         }
@@ -284,7 +347,7 @@ impl<'a> Session<'a> {
 
     fn find_cause(&mut self, bad: u64, observer: &mut dyn Observer) -> Option<Diagnostic> {
         let mut from = 0;
-        self.setup.engine.initialise(self.setup.seed).ok()?;
+        initialise(&mut *self.setup.engine, self.setup.seed, &self.setup.start).ok()?;
         if let Some(saved) = self.saved.filter(|s| *s <= bad) {
             let file = checkpoint::read(&self.setup.folder.last(), None).ok()?;
             weights::load_all(&file, self.setup.program, self.setup.task, self.setup.engine).ok()?;

@@ -13,6 +13,16 @@ pub struct Best {
     pub step: u64,
 }
 
+/// The best value so far of the figure that `stop_when` watches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Watched {
+    pub value: f64,
+    /// Steps finished when it was measured.
+    pub step: u64,
+    /// It has not improved for as long as the program waits: the run is over.
+    pub over: bool,
+}
+
 /// The state of a run between two steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
@@ -29,6 +39,7 @@ pub struct State {
     /// Rows of figures that were written.
     pub rows: u64,
     pub best: Option<Best>,
+    pub watched: Option<Watched>,
 }
 
 impl State {
@@ -43,6 +54,7 @@ impl State {
             averages: Averages::new(figures),
             rows: 0,
             best: None,
+            watched: None,
         }
     }
 
@@ -62,6 +74,9 @@ impl State {
         put("rows", self.rows.to_string());
         if let Some(best) = self.best {
             put("best", format!("{:?} at {}", best.loss, best.step));
+        }
+        if let Some(w) = self.watched {
+            put("watched", format!("{:?} at {} {}", w.value, w.step, if w.over { "over" } else { "open" }));
         }
         all
     }
@@ -118,6 +133,17 @@ impl State {
                 Some(Best { loss: loss.ok_or_else(|| damaged("best"))?, step: step.ok_or_else(|| damaged("best"))? })
             }
         };
+        let watched = match metadata.get("nnc.watched") {
+            None => None,
+            Some(text) => {
+                let read = || {
+                    let (value, rest) = text.split_once(" at ")?;
+                    let (step, over) = rest.split_once(' ')?;
+                    Some(Watched { value: parse(value)?, step: parse(step)?, over: over == "over" })
+                };
+                Some(read().ok_or_else(|| damaged("watched"))?)
+            }
+        };
         let state = State {
             task,
             seed,
@@ -127,6 +153,7 @@ impl State {
             averages,
             rows: number("rows")?,
             best,
+            watched,
         };
         let mut warnings = Vec::new();
         let mut warn = |what: String, note: &str| {

@@ -202,7 +202,7 @@ fn run(checked: &Checked, engine: &mut Fake, folder: &Folder, resume: bool) -> R
     let source = source_hash("x");
     let from = if resume { Some(checkpoint::read(&folder.last(), None)?) } else { None };
     let program = &checked.program;
-    let setup = Setup { program, task, engine, train, validate, seed, source, folder, stop };
+    let setup = Setup { program, task, engine, train, validate, seed, source, folder, start: Vec::new(), stop };
     Session::new(setup, from.as_ref(), &mut Silent)?.run(&mut Silent)
 }
 

@@ -12,15 +12,21 @@ fn tensors(program: &Program, vars: &[VarId], engine: &dyn Engine) -> Vec<(Strin
     vars.iter().map(|v| (program.var(*v).path.clone(), engine.var(*v))).collect()
 }
 
-/// Writes all variables of a task; false, and nothing is written, if one of them is not finite.
+/// Writes all variables of a task; false, and nothing is written, if one of them is not finite. With `averaged` the
+/// running averages of parameters, where there are any, stand in the place of the parameters.
 pub fn save(
     path: &Path,
     program: &Program,
     task: &Task,
     engine: &dyn Engine,
     metadata: &BTreeMap<String, String>,
+    averaged: bool,
 ) -> Result<bool> {
-    let tensors = tensors(program, &task.vars, engine);
+    let mut tensors = tensors(program, &task.vars, engine);
+    for (param, average) in task.averages.iter().filter(|_| averaged) {
+        let path = &program.var(*param).path;
+        tensors.iter_mut().filter(|(name, _)| name == path).for_each(|(_, t)| *t = engine.var(*average));
+    }
     if !tensors.iter().all(|(_, t)| is_finite(t)) {
         return Ok(false);
     }
@@ -57,7 +63,8 @@ pub fn load_all(file: &Checkpoint, program: &Program, task: &Task, engine: &mut 
 }
 
 /// Gives the parameters and states of the task that belong to `owner` (a task of the program, by name; all if none) their
-/// values in the checkpoint, which may hold more.
+/// values in the checkpoint, which may hold more. Running averages in it stand for the parameters; states of metrics
+/// start anew.
 pub fn load_net(
     file: &Checkpoint,
     program: &Program,
@@ -68,7 +75,7 @@ pub fn load_net(
     let owned = |v: &VarId| {
         let var = program.var(*v);
         let is_owner = owner.is_none_or(|o| program.tasks.get(var.task).is_some_and(|t| t.name == o));
-        var.kind != VarKind::OptimizerState && is_owner
+        is_owner && var.kind != VarKind::OptimizerState && !task.metrics.contains(v)
     };
     let vars: Vec<VarId> = task.vars.iter().copied().filter(owned).collect();
     let own = tensors(program, &vars, engine);
@@ -77,14 +84,32 @@ pub fn load_net(
     };
     if !own.iter().all(fits) {
         // The message lists what the file has besides; what belongs to the optimizer is not of interest.
-        let is_optimizer =
-            |name: &str| program.vars.iter().any(|v| v.path == name && v.kind == VarKind::OptimizerState);
-        let rest = file.tensors().filter(|t| is_optimizer(t.name)).map(|t| (t.name, t.dtype, t.shape));
+        let is_other = |name: &str| {
+            program.vars.iter().enumerate().any(|(i, v)| {
+                v.path == name && (v.kind == VarKind::OptimizerState || task.metrics.contains(&VarId(i as u32)))
+            })
+        };
+        let rest = file.tensors().filter(|t| is_other(t.name)).map(|t| (t.name, t.dtype, t.shape));
         let own = own.iter().map(|(n, t)| (n.as_str(), t.dtype, t.shape.as_slice()));
         file.check(own.chain(rest), None)?;
     }
-    copy(file, program, &vars, engine);
+    for v in vars {
+        if let Some(value) = net_value(file, program, v) {
+            engine.set_var(v, &value);
+            let average = task.averages.iter().find(|(p, _)| *p == v);
+            average.iter().for_each(|(_, a)| engine.set_var(*a, &value));
+        }
+    }
     Ok(())
+}
+
+/// The value of a variable of a trained net: its running average if the checkpoint has one.
+pub fn net_value(file: &Checkpoint, program: &Program, v: VarId) -> Option<VarTensor> {
+    let var = program.var(v);
+    let averages = program.tasks.get(var.task).map_or(&[][..], |t| &t.averages);
+    let average = averages.iter().find(|(p, _)| *p == v).and_then(|(_, a)| file.get(&program.var(*a).path));
+    let t = average.or_else(|| file.get(&var.path))?;
+    Some(VarTensor { dtype: t.dtype, shape: t.shape.to_vec(), bytes: t.bytes.to_vec() })
 }
 
 fn copy(file: &Checkpoint, program: &Program, vars: &[VarId], engine: &mut dyn Engine) {

@@ -222,3 +222,67 @@ fn first(p: f32[B], q: f32[B]) -> f32[B] {{ p }}
     assert_eq!(of("h * a + x_t"), ["the parameter `L.b` gets no gradient"]);
     assert_eq!(of("h * stop_gradient(a) + k"), ["the parameter `L.a` gets no gradient"]);
 }
+
+/// A cell as a layer, layers in `repeat`, trained on both targets.
+const CLASSIFIER: &str = "
+layer LstmCell(hidden: int) {
+  from_input  = Linear(4 * hidden)
+  from_hidden = Linear(4 * hidden)
+
+  forward(x: f32[B, D], h: f32[B, hidden], c: f32[B, hidden]) -> (f32[B, hidden], f32[B, hidden]) {
+    (i, f, g, o) = split(from_input(x) + from_hidden(h), 4, axis: -1)
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    (sigmoid(o) * tanh(c), c)
+  }
+}
+layer LstmLayer(hidden: int) {
+  cell = LstmCell(hidden)
+
+  forward(x: f32[B, T, D]) -> f32[B, T, hidden] {
+    scan x_t in x along T with h = zeros([B, hidden]), c = zeros([B, hidden]) {
+      (h, c) = cell(x_t, h, c)
+      yield h
+    }
+  }
+}
+model SequenceClassifier(hidden: int = 8, layers: int = 2, classes: int = 2) {
+  rnn = repeat layers { LstmLayer(hidden) }
+  fc  = Linear(classes)
+
+  forward(x: f32[B, T, 10]) -> logits[B, classes] {
+    (x |> rnn)[:, -1] |> fc
+  }
+}
+optimizer Plain(lr: float) {
+  update(p, g) { p - lr * g }
+}
+train {
+  data      = given()
+  optimizer = Plain(lr: 0.5)
+  net       = SequenceClassifier()
+  step(x: f32[B, T, 10], label: i32[B]) { minimize cross_entropy(net(x), label) }
+}
+";
+
+#[test]
+fn a_classifier_of_sequences_learns_on_both_targets() {
+    let x = field("x", &[6, 7, 10]);
+    let label = Field { name: "label".into(), dtype: DType::I32, shape: vec![6], values: vec![0., 1., 1., 0., 1., 0.] };
+    let fields = [x, label];
+    let program = sound(CLASSIFIER, &fields);
+    let losses = |target: Target, threads: usize| -> Vec<f64> {
+        let mut engine = engine(&program, "train", target, threads);
+        let given = field_bytes(&program, "train", &fields);
+        (0..60)
+            .map(|step| {
+                let clock = ClockValues { step, ..ClockValues::default() };
+                engine.run(Entry::Train, 1, &StepInputs { fields: &given, clock, seed: 3 }).expect("a step");
+                engine.scalar(0)
+            })
+            .collect()
+    };
+    let (a, b) = (losses(Target::Interpreter, 1), losses(Target::Cpu, 1));
+    assert!(b[59] < b[0] - 0.05, "{b:?}");
+    a.iter().zip(&b).for_each(|(x, y)| assert!((x - y).abs() < 1e-3, "{a:?}\n{b:?}"));
+    assert_eq!(b, losses(Target::Cpu, 2));
+}

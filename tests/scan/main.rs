@@ -4,6 +4,8 @@
 mod cases;
 mod language;
 mod programs;
+mod targets;
+mod torch;
 mod unroll;
 
 use cases::{Case, cases};

@@ -4,7 +4,7 @@ use super::super::output::{self, figure};
 use super::super::{Exit, Fault, input, runs, usage};
 use super::{Args, stop_flag};
 use nnc::artifact::{Checkpoint, Record, RunFolder, checkpoint};
-use nnc::check::VarKind;
+use nnc::check::{Task, VarKind};
 use nnc::diag::{Diagnostic, codes};
 use nnc::driver::{self, Checked};
 use nnc::engine::{ClockValues, Engine, Entry};
@@ -57,6 +57,12 @@ pub fn ready(args: &Args, name: &str) -> Result<Ready, Fault> {
     for t in &trained {
         train::load_net(&t.file, &checked.program, task, t.owner.as_deref(), &mut *engine)?;
     }
+    if task.train.is_none() {
+        let none = |of: &Task| Err(Box::new(Diagnostic::error(codes::USAGE, of.span, "this net is not copied")));
+        let start = train::start(&checked.program, task, &*engine, &checked.data_root, none).map_err(at)?;
+        output::diagnostics(&start.notes, &checked.sources, format);
+        start.values.iter().for_each(|(v, value)| engine.set_var(*v, value));
+    }
     let weights = trained.first().map(|t| t.path.clone());
     let metadata = trained.iter().flat_map(|t| t.file.metadata.clone()).collect();
     let folder = trained.into_iter().find_map(|t| t.run.map(|(folder, _)| folder));
@@ -70,9 +76,15 @@ fn trained(args: &Args, checked: &Checked, name: &str) -> Result<Vec<Trained>, F
         let file = checkpoint::read(path, None)?;
         return Ok(vec![Trained { owner: None, path: path.clone(), file, run: None }]);
     }
+    // A metric has no weights, and what the task loads itself is not to be found in a run.
+    let loaded: Vec<_> = match task.train {
+        Some(_) => Vec::new(),
+        None => task.loads.iter().flat_map(|l| &l.parts).flat_map(|(_, vars)| vars).collect(),
+    };
     let owners: BTreeSet<usize> = task
         .vars
         .iter()
+        .filter(|v| !task.metrics.contains(v) && !loaded.contains(v))
         .map(|v| program.var(*v))
         .filter(|v| v.kind != VarKind::OptimizerState)
         .map(|v| v.task)

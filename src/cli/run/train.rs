@@ -63,6 +63,14 @@ pub fn run(args: &Args, name: &str, first: Option<Checked>, started: Instant) ->
     };
     let samples = (learn.samples(), validate.as_ref().map_or(0, Feed::samples));
     let mut engine = driver::engine(&checked, name, target, threads).map_err(at)?;
+    let start = match &earlier {
+        Some(_) => train::Start::default(),
+        None => {
+            let trained = |of: &Task| runs::weights_of(args.run_dir.as_deref(), &args.file, of);
+            train::start(&checked.program, task, &*engine, &checked.data_root, trained).map_err(at)?
+        }
+    };
+    output::diagnostics(&start.notes, &checked.sources, format);
     let (folder, resumed) = match earlier {
         Some(e) => (e.folder, Some((e.record, e.checkpoint))),
         None => match &args.run_dir {
@@ -91,6 +99,7 @@ pub fn run(args: &Args, name: &str, first: Option<Checked>, started: Instant) ->
         seed,
         source: train::source_hash(&checked.sources.file(checked.file).text),
         folder: folder.clone(),
+        start: start.values,
         stop,
     };
     let from = resumed.as_ref().map(|(_, checkpoint)| checkpoint);
@@ -149,6 +158,7 @@ fn settings(settings: &Settings) -> BTreeMap<String, String> {
     put("epochs", settings.epochs.map(|n| n.to_string()));
     put("steps", settings.steps.map(|n| n.to_string()));
     put("seed", settings.seed.map(|n| n.to_string()));
+    put("accumulate", settings.accumulate.map(|n| n.to_string()));
     put(
         "validate_every",
         settings.validate_every.map(|e| match e {
@@ -214,6 +224,10 @@ fn ending(args: &Args, task: &str, outcome: &Outcome, folder: &RunFolder, starte
             outcome.step
         );
     }
+    let early = match outcome.stopped_early {
+        true => format!("stopped after step {}: no improvement for as long as `stop_when` says\n", outcome.step),
+        false => String::new(),
+    };
     let what = match (outcome.validated.is_empty(), outcome.trained.is_empty()) {
         (false, _) => format!("validation {}", list(&outcome.validated)),
         (true, false) => list(&outcome.trained),
@@ -225,5 +239,5 @@ fn ending(args: &Args, task: &str, outcome: &Outcome, folder: &RunFolder, starte
         }
         _ => String::new(),
     };
-    format!("done in {time}: {what}\n{best}run folder: {path}\n")
+    format!("{early}done in {time}: {what}\n{best}run folder: {path}\n")
 }

@@ -165,7 +165,7 @@ fn widened_cast(graph: &mut Graph<usize>, node: &Node<usize>) -> Option<NodeId> 
 
 /// Nothing is differentiated any more.
 fn stop_gradient(_: &mut Graph<usize>, node: &Node<usize>) -> Option<NodeId> {
-    (node.op == Op::StopGradient).then(|| node.inputs[0])
+    matches!(node.op, Op::StopGradient | Op::CustomGradient { .. }).then(|| node.inputs[0])
 }
 
 /// The sum along axes that a broadcast made is a multiple.
