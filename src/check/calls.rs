@@ -13,7 +13,8 @@ use std::rc::Rc;
 pub const DEPTH: usize = 50;
 
 /// What a parameter can be beside a tensor.
-pub const KINDS: &[&str] = &["int", "float", "bool", "string", "fn", "layer", "clock", "rate", "parameters", "none"];
+pub const KINDS: &[&str] =
+    &["int", "float", "bool", "string", "fn", "layer", "clock", "rate", "duration", "parameters", "none"];
 
 impl Checker<'_> {
     /// Calls a function with evaluated arguments.

@@ -115,7 +115,15 @@ impl Checker<'_> {
         let groups: Vec<Vec<Ident>> = match def {
             Def::Fn(decl) => vec![names(&decl.params)],
             Def::Layer(decl) => {
-                let own = names(&decl.params).into_iter().chain(members(&decl.members)).collect();
+                // `bias: bool` says whether there is a parameter `bias`: one name for both, as in PyTorch.
+                let switch = |m: &Member| {
+                    let bool_of =
+                        |p: &Param| p.ty.as_ref().is_some_and(|t| matches!(form(t), Form::Kind(k) if k.name == "bool"));
+                    let named = decl.params.iter().any(|p| p.name.name == m.name.name && bool_of(p));
+                    named && matches!(m.kind, MemberKind::Param { .. })
+                };
+                let own_members: Vec<Member> = decl.members.iter().filter(|m| !switch(m)).cloned().collect();
+                let own = names(&decl.params).into_iter().chain(members(&own_members)).collect();
                 vec![own, decl.forward.as_ref().map_or(Vec::new(), |f| names(&f.params))]
             }
             Def::Optimizer(decl) => vec![names(&decl.params).into_iter().chain(members(&decl.members)).collect()],
@@ -221,8 +229,16 @@ impl Checker<'_> {
             }
             TypeKind::Tuple(types) => types.iter().for_each(|t| self.type_name(t)),
             TypeKind::List(item) => self.type_name(item),
-            // The others may be words.
-            TypeKind::Choice(options) => options.first().into_iter().for_each(|t| self.type_name(t)),
+            // The others may be words, and all of them if there are several: `mean | sum | none`.
+            TypeKind::Choice(options) => {
+                let word = |o: &&TypeExpr| {
+                    matches!(&o.kind, TypeKind::Named { base, dims: None, .. }
+                        if !super::calls::KINDS.contains(&base.name.as_str()) && DType::from_name(&base.name).is_none())
+                };
+                if options.iter().filter(word).count() < 2 {
+                    options.first().into_iter().for_each(|t| self.type_name(t));
+                }
+            }
             TypeKind::Error => {}
         }
     }

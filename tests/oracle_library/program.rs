@@ -149,7 +149,7 @@ impl Run {
     }
 
     pub fn step(&mut self, entry: Entry, clock: ClockValues) -> Result<(), String> {
-        let inputs = StepInputs { fields: &[], clock, seed: 1, lengths: &[] };
+        let inputs = StepInputs { fields: &[], lengths: &[], clock, seed: 1 };
         self.engine.run(entry, 0, &inputs).map_err(|f| format!("{} {:?}", f.headline, f.notes))
     }
 
