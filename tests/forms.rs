@@ -492,7 +492,7 @@ train {{
 
     #[test]
     fn what_is_not_elementwise_does_not_take_one() {
-        assert_eq!(fault(&penalty("sum(softmax(net.*.w) @ 3)")).0.is_empty(), false);
+        assert!(!fault(&penalty("sum(softmax(net.*.w) @ 3)")).0.is_empty());
         assert_eq!(fault(&penalty("l1(net.*.v)")).0, "nothing is called `net.*.v`");
     }
 }

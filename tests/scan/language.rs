@@ -276,7 +276,9 @@ fn a_classifier_of_sequences_learns_on_both_targets() {
         (0..60)
             .map(|step| {
                 let clock = ClockValues { step, ..ClockValues::default() };
-                engine.run(Entry::Train, 1, &StepInputs { fields: &given, clock, seed: 3 }).expect("a step");
+                engine
+                    .run(Entry::Train, 1, &StepInputs { fields: &given, clock, seed: 3, lengths: &[] })
+                    .expect("a step");
                 engine.scalar(0)
             })
             .collect()
