@@ -13,8 +13,8 @@ const ORDER: &[&[&str]] = &[
     &["syntax"],
     &["check"],
     &["build"],
-    &["autodiff"],
-    &["opt"],
+    // The gradient of a scan drops what its body does not need.
+    &["autodiff", "opt"],
     // Before `plan`: lowering writes kernels in the IR of `codegen/loops`.
     &["codegen"],
     &["plan"],
@@ -24,6 +24,7 @@ const ORDER: &[&[&str]] = &[
     &["stages", "engine"],
     &["data"],
     &["data_facts"],
+    &["reference"],
     &["artifact"],
     &["train"],
     &["driver"],

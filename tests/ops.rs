@@ -43,7 +43,9 @@ fn every_record_is_complete() {
             GradientRule::None(why) | GradientRule::Missing(why) => assert!(!why.is_empty(), "{}", def.name),
         }
         let samples = (def.samples)();
-        assert!(!samples.is_empty(), "{}: no samples", def.name);
+        // These stand only in or around a body: `tests/scan` and `tests/forms` show them.
+        let has_body = ["scan", "scan_result", "parameter", "custom_gradient"].contains(&def.name);
+        assert!(!samples.is_empty() || has_body, "{}: no samples", def.name);
         for sample in samples {
             assert_eq!(ops::def_of(&sample.op).name, def.name);
             assert_eq!(sample.inputs.len(), sample.domains.len(), "{}", def.name);

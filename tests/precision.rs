@@ -271,9 +271,9 @@ model Net {
   param across: f32[16, 16] = normal(std: 0.2)
   out = Linear(10)
   forward(image: f32[B, 1, 8, 8]) -> logits[B, 10] {
-    rows = reshape(image, [B, 8, 8])
+    rows: f32[B, R, 8] = reshape(image, [B, 8, 8])
     start = zeros([B, 16])
-    last = scan row in rows along 1 with h = start {
+    last = scan row in rows along R with h = start {
       h = tanh(row @ transpose(inward) + h @ transpose(across))
     }
     out(last)

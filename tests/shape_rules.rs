@@ -167,8 +167,8 @@ fn windows_over_named_sizes() {
     gives("conv2d", &conv(3, int(1), int(0)), "f32[B, 8, H - 2, W - 2]");
     gives("conv2d", &conv(3, int(1), int(1)), "f32[B, 8, H, W]");
     gives("conv2d", &conv(4, int(1), ArgValue::Word("same")), "f32[B, 8, H, W]");
-    gives("conv2d", &conv(3, int(2), int(1)), "f32[B, 8, floor((H + 1) / (2)), floor((W + 1) / (2))]");
-    gives("conv2d", &conv(2, ints(&[1, 2]), int(0)), "f32[B, 8, H - 1, floor((W) / (2))]");
+    gives("conv2d", &conv(3, int(2), int(1)), "f32[B, 8, floor((H + 1) / 2), floor((W + 1) / 2)]");
+    gives("conv2d", &conv(2, ints(&[1, 2]), int(0)), "f32[B, 8, H - 1, floor(W / 2)]");
     let even = t(&[b.clone(), n(3), h.scale(4), n(9)]);
     gives("max_pool2d", &[even.clone(), int(2), ArgValue::None, int(0), int(1)], "f32[B, 3, 2 * H, 4]");
     gives("sum_pool1d", &[even, int(3), int(1), ArgValue::Word("same"), int(1)], "f32[B, 3, 4 * H, 9]");

@@ -18,6 +18,7 @@ fn normal(text: &str) -> String {
 /// For each rule: nodes over two fields `%0`, `%1` (f32[3, 4]) of which the last is the output, and what comes out of
 /// all passes. Fields that are no longer needed are gone, so that numbers change.
 const RULES: &[(&str, &str, &str)] = &[
+    ("half-constant", "%2 = const value=0.1 : bf16[]", "%0 = const value=0.10009765625 : bf16[]"),
     (
         "fold-elementwise",
         "%2 = const value=2.0 : f32[]

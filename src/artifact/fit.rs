@@ -166,6 +166,8 @@ fn report(
     let is_other = |name: &str| {
         known.iter().any(|k| k == name || find(file, k).is_some_and(|(t, _)| t.name == name))
             || name.ends_with("num_batches_tracked")
+            // What an optimizer keeps of a parameter, in a checkpoint of ours.
+            || taken.iter().any(|t| name.strip_prefix(t.as_str()).is_some_and(|rest| rest.starts_with('.')))
     };
     let unexpected: Vec<&str> =
         file.tensors().map(|t| t.name).filter(|n| below(n) && !taken.iter().any(|t| t == n) && !is_other(n)).collect();

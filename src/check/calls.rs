@@ -93,7 +93,7 @@ impl Checker<'_> {
             .eval_block(&decl.body, &mut scope, false)
             .and_then(|v| self.match_result(v, decl.result.as_ref(), end, &decl.name.name, &mut scope));
         let value = match (value, &arguments) {
-            (Some(value), Some(arguments)) => self.with_gradient(decl, value, arguments, span),
+            (Some(value), Some(arguments)) => self.with_gradient(decl, value, arguments, &mut scope, span),
             (value, _) => value,
         };
         if self.errors() == errors {

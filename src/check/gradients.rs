@@ -11,8 +11,16 @@ use crate::source::Span;
 use crate::syntax::ast::FnDecl;
 
 impl Checker<'_> {
-    /// Gives a function's value the gradient that it declares; `scope` holds its arguments alone.
-    pub fn with_gradient(&mut self, decl: &FnDecl, value: Value, scope: &Scope, span: Span) -> Res<Value> {
+    /// Gives a function's value the gradient that it declares; `arguments` holds what it was called with alone, `scope`
+    /// what its body has made of it.
+    pub fn with_gradient(
+        &mut self,
+        decl: &FnDecl,
+        value: Value,
+        arguments: &Scope,
+        scope: &mut Scope,
+        span: Span,
+    ) -> Res<Value> {
         let Some((names, block)) = &decl.gradient else { return Some(value) };
         let name = &decl.name.name;
         let results = match &value {
@@ -38,7 +46,7 @@ impl Checker<'_> {
         let plain = Ty { tag: None, weak: false, ..self.ty(y).clone() };
         let zero = self.scalar(0.0, plain.dtype, span);
         let stand_in = self.stretch(zero, &plain, span)?;
-        let mut inner = scope.clone();
+        let mut inner = arguments.clone();
         for local in &mut inner.locals {
             local.checked = false;
         }
@@ -53,6 +61,10 @@ impl Checker<'_> {
         };
         if self.errors() == errors {
             self.warn_unused(&inner);
+        }
+        // What the gradient alone uses is used.
+        for (outer, used) in scope.locals.iter_mut().zip(&inner.locals).take(arguments.locals.len()) {
+            outer.used |= used.used;
         }
         let params: Vec<&str> = decl
             .params
@@ -78,7 +90,7 @@ impl Checker<'_> {
         }
         let (mut inputs, mut written): (Vec<NodeId>, Vec<NodeId>) = (Vec::new(), Vec::new());
         for (param, gradient) in params.iter().zip(gradients) {
-            let argument = scope.locals.iter().rev().find(|l| l.name == *param).map(|l| l.value.clone());
+            let argument = arguments.locals.iter().rev().find(|l| l.name == *param).map(|l| l.value.clone());
             // A number in the place of a tensor has no gradient.
             let Some(Value::Tensor(x)) = argument else { continue };
             let ty = Ty { tag: None, weak: false, ..self.ty(x).clone() };

@@ -20,7 +20,8 @@ pub enum Evaluation {
 
 /// The positions of the reports that are averaged: losses and metrics.
 pub fn figures(reports: &[Report]) -> Vec<usize> {
-    (0..reports.len()).filter(|i| matches!(reports[*i].kind, ReportKind::Loss | ReportKind::Metric)).collect()
+    let is_figure = |kind| matches!(kind, ReportKind::Loss | ReportKind::Metric | ReportKind::Running);
+    (0..reports.len()).filter(|i| is_figure(reports[*i].kind)).collect()
 }
 
 /// Which of the figures are about all samples already.

@@ -174,6 +174,6 @@ mod tests {
         };
         assert_eq!(slice(&value, 0, 2), [Json::from(0.1)]);
         assert_eq!(numbers(DType::F16, &[0x00, 0x3C, 0x00, 0xC1]), [Json::from(1.0), Json::from(-2.5)]);
-        assert_eq!(numbers(DType::BF16, &[0xCD, 0x3D]), [Json::from(0.10009766)]);
+        assert_eq!(numbers(DType::BF16, &[0xCD, 0x3D]), [Json::from(0.100097656)]);
     }
 }

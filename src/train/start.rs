@@ -33,7 +33,8 @@ pub fn start(
 ) -> Result<Start> {
     let mut start = Start::default();
     let mut files: BTreeMap<usize, Checkpoint> = BTreeMap::new();
-    for &v in &task.vars {
+    // Only a task that trains has copies; the others speak of the nets themselves.
+    for &v in task.vars.iter().filter(|_| task.train.is_some()) {
         let Some(source) = program.var(v).source else { continue };
         let owner = program.var(source).task;
         let Some(of) = program.tasks.get(owner) else { continue };

@@ -209,7 +209,7 @@ fn gradients_are_followed_through_the_block() {
     |> first
   }}
 }}
-fn first(p: f32[B], q: f32[B]) -> f32[B] {{ p }}
+fn first(p: f32[B], _q: f32[B]) -> f32[B] {{ p }}
 "
         )
     };
