@@ -170,8 +170,16 @@ fn windows_over_named_sizes() {
     gives("conv2d", &conv(3, int(2), int(1)), "f32[B, 8, floor((H + 1) / 2), floor((W + 1) / 2)]");
     gives("conv2d", &conv(2, ints(&[1, 2]), int(0)), "f32[B, 8, H - 1, floor(W / 2)]");
     let even = t(&[b.clone(), n(3), h.scale(4), n(9)]);
-    gives("max_pool2d", &[even.clone(), int(2), ArgValue::None, int(0), int(1)], "f32[B, 3, 2 * H, 4]");
-    gives("sum_pool1d", &[even, int(3), int(1), ArgValue::Word("same"), int(1)], "f32[B, 3, 4 * H, 9]");
+    gives(
+        "max_pool2d",
+        &[even.clone(), int(2), ArgValue::None, int(0), int(1), ArgValue::Bool(false)],
+        "f32[B, 3, 2 * H, 4]",
+    );
+    gives(
+        "sum_pool1d",
+        &[even, int(3), int(1), ArgValue::Word("same"), int(1), ArgValue::Bool(false)],
+        "f32[B, 3, 4 * H, 9]",
+    );
     let up = vec![x.clone(), t(&[n(3), n(8), n(2), n(2)]), int(2), int(0), int(1), int(1), int(0)];
     gives("conv_transpose2d", &up, "f32[B, 8, 2 * H, 2 * W]");
     fails(
@@ -188,7 +196,7 @@ fn windows_over_named_sizes() {
     );
     fails(
         "max_pool2d",
-        &[small, int(2), ArgValue::None, int(2), int(1)],
+        &[small, int(2), ArgValue::None, int(2), int(1), ArgValue::Bool(false)],
         attribute("a padding of 2 is more than half of the kernel 2"),
     );
     fails("conv2d", &conv(3, int(0), int(0)), attribute("a stride of 0"));
