@@ -42,7 +42,7 @@ impl Texts {
 /// A list of numbers for every sample, each of its own length, made from texts.
 #[derive(Clone, Debug)]
 pub struct Ragged {
-    /// What asks for it: see [`Dataset::with_ragged`](super::Dataset::with_ragged).
+    /// What asks for it: see the data set it stands in.
     pub key: String,
     pub vocabulary: Arc<Vocabulary>,
     values: Vec<i32>,

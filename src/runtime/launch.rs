@@ -1,5 +1,5 @@
-//! One launch of a plan, prepared. In: the launch, the places of all buffers, the machine code. Out: a [`Task`], which runs
-//! over the pointers of [`Arguments`] without looking anything up.
+//! One launch of a plan, prepared. In: the launch, the places of all buffers, the machine code. Out: a `Task`, which runs
+//! over the pointers of `Arguments` without looking anything up.
 
 use std::cell::Cell;
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How a pass over the data ended.
 #[derive(Debug)]
 pub enum Evaluation {
-    /// The average of each figure, in the order of [`figures`].
+    /// The average of each figure, in the order of `figures`.
     Done(Averages),
     /// It was asked to stop.
     Stopped,

@@ -1,4 +1,4 @@
-//! The text form of kernels, as shown in [`super::ir`]: `Display` prints it, [`parse`] reads it back to an equal kernel.
+//! The text form of kernels, as shown in `ir`: `Display` prints it, [`parse`] reads it back to an equal kernel.
 
 use super::ir::*;
 use crate::ops::{DType, Reduce};

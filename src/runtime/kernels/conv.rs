@@ -1,6 +1,6 @@
 //! Two-dimensional convolution (cross-correlation, as in every deep-learning library) and its gradients: NCHW images, OIHW
-//! weights. All three directions are products whose windows exist only in packed panels ([`super::columns`]) or are read
-//! in place from padded images ([`super::conv_weight`]). Invariant: the same bits for any number of threads.
+//! weights. All three directions are products whose windows exist only in packed panels (`columns`) or are read
+//! in place from padded images (`conv_weight`). Invariant: the same bits for any number of threads.
 
 use super::columns::{Maps, Padding, Spread, Windows};
 use super::drive::{PackA, Plan, Shared};

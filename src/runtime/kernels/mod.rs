@@ -2,8 +2,8 @@
 //! the caller's, so nothing allocates. Invariant: every element of a result is summed in an order that depends on the
 //! shapes and on the instruction set only, never on the number of threads.
 //!
-//! One driver ([`drive`]) cuts every product into column blocks that fit the second-level cache, packs both operands
-//! through the traits [`drive::PackA`] and [`drive::PackB`] and calls a microkernel ([`isa`], [`tile`]) whose
+//! One driver (`drive`) cuts every product into column blocks that fit the second-level cache, packs both operands
+//! through the traits `drive::PackA` and `drive::PackB` and calls a microkernel (`isa`, `tile`) whose
 //! accumulators stay in registers. Views with any strides and the windows of a convolution differ only in how they
 //! pack.
 #![expect(clippy::needless_range_loop, reason = "loops over registers unroll when they count")]
