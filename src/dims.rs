@@ -44,7 +44,8 @@ type Product = Vec<(Atom, u32)>;
 /// A polynomial in normal form: no zero coefficients, terms and factors sorted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Dim {
-    terms: BTreeMap<Product, i64>,
+    /// Shared: dims are copied far more often than they are made.
+    terms: Arc<BTreeMap<Product, i64>>,
 }
 
 impl From<i64> for Dim {
@@ -53,7 +54,7 @@ impl From<i64> for Dim {
         if value != 0 {
             terms.insert(Vec::new(), value);
         }
-        Dim { terms }
+        Dim { terms: Arc::new(terms) }
     }
 }
 
@@ -65,7 +66,7 @@ impl From<usize> for Dim {
 
 impl From<Atom> for Dim {
     fn from(atom: Atom) -> Dim {
-        Dim { terms: BTreeMap::from([(vec![(atom, 1)], 1)]) }
+        Dim { terms: Arc::new(BTreeMap::from([(vec![(atom, 1)], 1)])) }
     }
 }
 
@@ -115,8 +116,11 @@ impl Dim {
     }
 
     pub fn add(&self, other: &Dim) -> Dim {
-        let mut terms = self.terms.clone();
-        for (product, c) in &other.terms {
+        if let (Some(a), Some(b)) = (self.number(), other.number()) {
+            return a.checked_add(b).map_or_else(Dim::huge, Dim::from);
+        }
+        let mut terms = (*self.terms).clone();
+        for (product, c) in other.terms.iter() {
             let Some(sum) = terms.get(product).copied().unwrap_or(0).checked_add(*c) else { return Dim::huge() };
             if sum == 0 {
                 terms.remove(product);
@@ -124,7 +128,7 @@ impl Dim {
                 terms.insert(product.clone(), sum);
             }
         }
-        if terms.len() > MOST_TERMS { Dim::huge() } else { Dim { terms } }
+        if terms.len() > MOST_TERMS { Dim::huge() } else { Dim { terms: Arc::new(terms) } }
     }
 
     pub fn scale(&self, by: i64) -> Dim {
@@ -132,7 +136,7 @@ impl Dim {
             return Dim::default();
         }
         let scaled = self.terms.iter().map(|(p, c)| Some((p.clone(), c.checked_mul(by)?)));
-        scaled.collect::<Option<BTreeMap<_, _>>>().map_or_else(Dim::huge, |terms| Dim { terms })
+        scaled.collect::<Option<BTreeMap<_, _>>>().map_or_else(Dim::huge, |terms| Dim { terms: Arc::new(terms) })
     }
 
     pub fn sub(&self, other: &Dim) -> Dim {
@@ -147,8 +151,8 @@ impl Dim {
             return Dim::huge();
         }
         let mut sum: BTreeMap<Product, i64> = BTreeMap::new();
-        for (p, c) in &self.terms {
-            for (q, d) in &other.terms {
+        for (p, c) in self.terms.iter() {
+            for (q, d) in other.terms.iter() {
                 let mut factors: BTreeMap<Atom, u32> = p.iter().cloned().collect();
                 for (atom, power) in q {
                     let so_far = factors.entry(atom.clone()).or_insert(0);
@@ -164,7 +168,7 @@ impl Dim {
                 }
             }
         }
-        if sum.len() > MOST_TERMS { Dim::huge() } else { Dim { terms: sum } }
+        if sum.len() > MOST_TERMS { Dim::huge() } else { Dim { terms: Arc::new(sum) } }
     }
 
     /// The exact quotient, if every term divides.
@@ -174,7 +178,7 @@ impl Dim {
         }
         let (divisor, &d) = by.terms.first_key_value()?;
         let mut terms = BTreeMap::new();
-        for (product, &c) in &self.terms {
+        for (product, &c) in self.terms.iter() {
             if c.checked_rem(d)? != 0 {
                 return None;
             }
@@ -189,7 +193,7 @@ impl Dim {
             }
             terms.insert(rest.into_iter().collect(), c.checked_div(d)?);
         }
-        Some(Dim { terms })
+        Some(Dim { terms: Arc::new(terms) })
     }
 
     /// `floor(self / by)`: terms that divide exactly leave the floor, the rest stays as one opaque atom.
@@ -203,8 +207,8 @@ impl Dim {
             return exact;
         }
         let (mut whole, mut rest) = (Dim::default(), Dim::default());
-        for (product, &c) in &self.terms {
-            let term = Dim { terms: BTreeMap::from([(product.clone(), c)]) };
+        for (product, &c) in self.terms.iter() {
+            let term = Dim { terms: Arc::new(BTreeMap::from([(product.clone(), c)])) };
             match term.exact_div(by) {
                 Some(q) => whole = whole.add(&q),
                 None => rest = rest.add(&term),
@@ -255,7 +259,7 @@ impl Dim {
     /// Replaces symbols; those for which `with` gives nothing stay.
     pub fn substitute(&self, with: &dyn Fn(&Sym) -> Option<Dim>) -> Dim {
         let mut sum = Dim::default();
-        for (product, &c) in &self.terms {
+        for (product, &c) in self.terms.iter() {
             let mut term = Dim::from(c);
             for (atom, power) in product {
                 let value = match atom {
@@ -275,8 +279,8 @@ impl Dim {
     pub fn solve(&self, sym: &Sym, value: &Dim) -> Option<Dim> {
         let mut coefficient = Dim::default();
         let mut rest = Dim::default();
-        for (product, &c) in &self.terms {
-            let term = Dim { terms: BTreeMap::from([(product.clone(), c)]) };
+        for (product, &c) in self.terms.iter() {
+            let term = Dim { terms: Arc::new(BTreeMap::from([(product.clone(), c)])) };
             if !term.symbols().contains(sym) {
                 rest = rest.add(&term);
                 continue;
