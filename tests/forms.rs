@@ -1071,3 +1071,15 @@ train {{
         )));
     }
 }
+
+#[test]
+fn a_member_that_only_a_size_mentions_is_used() {
+    good(
+        "model Net() {
+  side  = 28 / 4
+  rows  = side * side
+  param places: f32[rows + 1, D] = normal
+  forward(x: f32[B, 7, D]) -> f32[B, 7, D] { x + places[0:7] }
+}",
+    );
+}

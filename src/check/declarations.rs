@@ -13,7 +13,7 @@ use crate::syntax::ast::{
     Block, DimExpr, Expr, ExprKind, Ident, LayerDecl, Member, MemberKind, Param, StmtKind, TypeExpr, TypeKind,
     WhereClause,
 };
-use crate::syntax::walk::{each_expr, each_expr_of};
+use crate::syntax::walk::{each_expr, each_expr_of, each_size};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -299,7 +299,12 @@ impl Checker<'_> {
         for member in &decl.members {
             match &member.kind {
                 MemberKind::Bind(e) => each_expr(e, &mut see),
-                MemberKind::Param { init, .. } | MemberKind::State { init, .. } => {
+                MemberKind::Param { ty, init } => {
+                    each_size(ty, &mut see);
+                    init.iter().for_each(|e| each_expr(e, &mut see));
+                }
+                MemberKind::State { ty, init } => {
+                    ty.iter().for_each(|t| each_size(t, &mut see));
                     init.iter().for_each(|e| each_expr(e, &mut see));
                 }
                 MemberKind::Error => {}

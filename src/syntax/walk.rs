@@ -65,6 +65,22 @@ pub fn each_expr(expr: &Expr, see: &mut dyn FnMut(&Expr)) {
     }
 }
 
+/// The expressions in a type's sizes.
+pub fn each_size(ty: &TypeExpr, see: &mut dyn FnMut(&Expr)) {
+    match &ty.kind {
+        TypeKind::Named { dims, .. } => {
+            for dim in dims.iter().flatten() {
+                if let DimExpr::Size(e) = dim {
+                    each_expr(e, see);
+                }
+            }
+        }
+        TypeKind::Tuple(types) | TypeKind::Choice(types) => types.iter().for_each(|t| each_size(t, see)),
+        TypeKind::List(of) => each_size(of, see),
+        TypeKind::Error => {}
+    }
+}
+
 /// The expressions of a block's statements.
 pub fn each_expr_of(block: &Block, see: &mut dyn FnMut(&Expr)) {
     for stmt in &block.stmts {
