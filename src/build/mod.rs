@@ -12,6 +12,8 @@ use crate::source::Span;
 #[derive(Clone, Debug, Default)]
 pub struct Sizes {
     known: Vec<(Sym, usize)>,
+    /// Stands for every other size.
+    assumed: Option<usize>,
 }
 
 /// The length that stands for all others where none is given (`nnc compile`, `nnc plan`).
@@ -29,7 +31,7 @@ impl Sizes {
         for (i, (_, sym)) in task.varying().enumerate() {
             known.push((sym.clone(), lengths.get(i).copied().unwrap_or(MIDDLING)));
         }
-        Sizes { known }
+        Sizes { known, assumed: task.assumed }
     }
 
     /// The number of a size, or the name that has none.
@@ -37,7 +39,8 @@ impl Sizes {
         if let Some(n) = dim.number() {
             return Ok(n);
         }
-        let filled = dim.substitute(&|s| self.known.iter().find(|(k, _)| k == s).map(|(_, n)| Dim::from(*n)));
+        let number = |s: &Sym| self.known.iter().find(|(k, _)| k == s).map(|(_, n)| *n).or(self.assumed);
+        let filled = dim.substitute(&|s| number(s).map(Dim::from));
         filled.number().ok_or_else(|| filled.to_string())
     }
 

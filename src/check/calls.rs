@@ -169,6 +169,9 @@ impl Checker<'_> {
                 };
                 scope.dims.insert(param.name.name.clone(), Bound { size: size.clone(), why });
             }
+            if let (Value::Tensor(node), Some(ty)) = (&value, &param.ty) {
+                scope.axis_names.push((*node, axis_names(ty, self.ty(*node).rank())));
+            }
             scope.bind(&param.name.name, value, param.name.span);
             if whole.is_some() && literal.is_some() && self.unbound(param, scope) {
                 let text = format!("argument `{}` of `{what}`", param.name.name);
@@ -708,6 +711,21 @@ fn listed_word(param: &Param, value: &crate::syntax::ast::Expr) -> Option<String
     let TypeKind::Choice(options) = &param.ty.as_ref()?.kind else { return None };
     let listed = |o: &TypeExpr| matches!(&o.kind, TypeKind::Named { base, dims: None, .. } if base.name == *word && word != "none");
     options.iter().any(listed).then(|| word.clone())
+}
+
+/// What a written type calls each of `rank` axes, where it has a name for it.
+fn axis_names(ty: &TypeExpr, rank: usize) -> Vec<Option<String>> {
+    let TypeKind::Named { dims: Some(dims), .. } = &ty.kind else { return Vec::new() };
+    let rest = (rank + 1).saturating_sub(dims.len());
+    let mut names = Vec::new();
+    for dim in dims {
+        match dim {
+            DimExpr::Rest(..) => names.extend(std::iter::repeat_n(None, rest)),
+            DimExpr::Size(Expr { kind: ExprKind::Name(name), .. }) => names.push(Some(name.clone())),
+            DimExpr::Size(_) => names.push(None),
+        }
+    }
+    names
 }
 
 fn param_takes_function(param: &Param) -> bool {

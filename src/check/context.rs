@@ -110,6 +110,8 @@ pub struct Scope {
     pub dims: BTreeMap<String, Bound>,
     /// `..batch`: the axes it stands for.
     pub rests: BTreeMap<String, Vec<Axis>>,
+    /// What the declared types of the parameters call the axes of the values that these have.
+    pub axis_names: Vec<(NodeId, Vec<Option<String>>)>,
     pub instance: Option<InstanceId>,
     /// A member whose own expression this is: it does not see itself.
     pub hidden: Option<String>,
@@ -124,6 +126,7 @@ impl Scope {
             locals: Vec::new(),
             dims: BTreeMap::new(),
             rests: BTreeMap::new(),
+            axis_names: Vec::new(),
             instance: None,
             hidden: None,
             states: BTreeMap::new(),

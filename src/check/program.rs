@@ -171,6 +171,8 @@ pub struct Task {
     pub metrics: Vec<VarId>,
     /// Parameters with their running averages, which evaluation uses.
     pub averages: Vec<(VarId, VarId)>,
+    /// The number that stands for every size that only absent data knows: for steps on random numbers alone.
+    pub assumed: Option<usize>,
 }
 
 impl Task {

@@ -277,8 +277,13 @@ impl Checker<'_> {
             });
         };
         let fits: Vec<usize> = (0..ty.rank()).filter(|i| ty.axes[*i].size == bound.size).collect();
-        // Of axes of one size the one that gave the name its size.
-        let own: Vec<usize> = fits.iter().copied().filter(|i| ty.axes[*i].why == bound.why).collect();
+        // Of axes of one size the one that the value's declared type calls so, or else the one that gave the name its size.
+        let declared = |names: &[Option<String>]| names.iter().position(|n| n.as_ref() == Some(&name.name));
+        let called = scope.axis_names.iter().filter(|(of, _)| *of == node).find_map(|(_, names)| declared(names));
+        let own: Vec<usize> = match called.filter(|axis| fits.contains(axis)) {
+            Some(axis) => vec![axis],
+            None => fits.iter().copied().filter(|i| ty.axes[*i].why == bound.why).collect(),
+        };
         let axis = match (fits.as_slice(), own.as_slice()) {
             (&[axis], _) | (_, &[axis]) => axis,
             ([], _) => {

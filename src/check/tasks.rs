@@ -262,6 +262,7 @@ impl Checker<'_> {
             loads: loaded,
             metrics,
             averages: self.forms.averages.iter().map(|(p, a)| (*p, *a)).collect(),
+            assumed: None,
         })
     }
 

@@ -3,11 +3,9 @@
 use super::compile::entries_of;
 use super::input::{self, Input};
 use super::{Exit, Fault, machine, output};
-use nnc::build::Sizes;
 use nnc::check::Task;
 use nnc::driver;
-use nnc::engine::{ClockValues, CpuEngine, Engine, Entry, StepInputs, Target};
-use nnc::ops::DType;
+use nnc::engine::{ClockValues, CpuEngine, Engine, Entry, StepInputs, Target, random_fields};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -37,8 +35,17 @@ pub struct Args {
     pub input: Input,
 }
 
+/// What stands for a size that only the data knows, where the data is absent.
+const ASSUMED: usize = 32;
+
 pub fn run(args: &Args) -> Result<Exit, Fault> {
-    let checked = args.input.checked(&args.file, args.task.as_deref())?;
+    let mut checked = args.input.checked(&args.file, args.task.as_deref())?;
+    if checked.program.tasks.is_empty() {
+        input::task(&checked.program, None, "bench")?;
+    }
+    for task in &mut checked.program.tasks {
+        task.assumed = Some(ASSUMED);
+    }
     let tasks: Vec<&Task> = match &args.task {
         Some(name) => vec![input::task(&checked.program, Some(name), "bench")?],
         None => checked.program.tasks.iter().collect(),
@@ -47,7 +54,7 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     for task in tasks {
         let at = |d| Fault::at(d, &checked.sources);
         let batch = task.settings.batch.unwrap_or(0);
-        let fields = random_fields(task, batch);
+        let fields = random_fields(task, batch, 0);
         let mut engine = driver::engine(&checked, &task.name, args.target, threads).map_err(at)?;
         engine.initialise(task.settings.seed.unwrap_or(0)).map_err(at)?;
         for (entry, name) in entries_of(task) {
@@ -112,29 +119,4 @@ fn timed(
     }
     times.sort_by(f64::total_cmp);
     Ok(times)
-}
-
-/// Fields of a batch: numbers in 0..1, labels in their range.
-fn random_fields(task: &Task, batch: usize) -> Vec<Vec<u8>> {
-    let sizes = Sizes::of(task, batch);
-    let mut state = 0x2545_F491_4F6C_DD1Du64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state >> 40
-    };
-    let mut fields = Vec::new();
-    for field in &task.fields {
-        let one: usize = field.shape.iter().map(|d| sizes.number(d).unwrap_or(1).max(0) as usize).product();
-        let count = one * if task.batch.is_some() { batch } else { 1 };
-        let classes = field.classes.unwrap_or(2).max(1) as u64;
-        let numbers = (0..count).map(|_| match field.dtype {
-            d if d.is_float() => next() as f64 / (1u64 << 24) as f64,
-            DType::Bool => (next() % 2) as f64,
-            _ => (next() % classes) as f64,
-        });
-        fields.push(nnc::engine::bytes::from_f64(field.dtype, numbers));
-    }
-    fields
 }

@@ -5,11 +5,13 @@
 pub mod bytes;
 pub mod cpu;
 mod interpreter;
+mod random_fields;
 mod target;
 
 pub use crate::runtime::executable::ClockValues;
 pub use cpu::CpuEngine;
 pub use interpreter::InterpreterEngine;
+pub use random_fields::random_fields;
 pub use target::Target;
 
 use crate::diag::{Diagnostic, codes};

@@ -88,8 +88,8 @@ pub fn reshape(from: &[usize], strides: &[i64], to: &[usize]) -> Option<Vec<i64>
     Some(out)
 }
 
-/// An operand of a matrix product as (batch, row, column) strides. If the batch axes are no single stride, the node itself
-/// must be a buffer.
+/// An operand of a matrix product as (batch, row, column) strides. If the batch axes are no single stride, or an axis runs
+/// backwards, the node itself must be a buffer.
 pub fn matmul_operand(graph: &Graph<usize>, node: NodeId, batch: usize) -> View {
     if let Op::Transpose { perm } = &graph.node(node).op {
         // A swap of rows and columns is for free whatever is below it.
@@ -103,7 +103,8 @@ pub fn matmul_operand(graph: &Graph<usize>, node: NodeId, batch: usize) -> View 
     let fits = |v: &View| -> Option<Vec<i64>> {
         let count: usize = shape[..batch].iter().product();
         let merged = reshape(&shape[..batch], &v.strides[..batch], &[count])?;
-        Some([&merged[..], &v.strides[batch..]].concat())
+        let strides = [&merged[..], &v.strides[batch..]].concat();
+        strides.iter().all(|s| *s >= 0).then_some(strides)
     };
     let v = view(graph, node);
     if let Some(strides) = fits(&v) {

@@ -38,6 +38,25 @@ fn sums_along_any_axis_and_both_ways() {
 }
 
 #[test]
+fn an_axis_is_told_by_its_name_where_another_has_its_size() {
+    // The square has one size for both axes, and both from the same place.
+    let found = values(
+        "step() {
+  x = f32(reshape(range(4), [2, 2]))
+  (first(x @ transpose(x)), second(x @ transpose(x)))
+}
+}
+
+fn first(x: f32[R, C]) -> f32[C] { scan row in x along R with s = zeros([C]) { s = s + row } }
+
+fn second(x: f32[R, C]) -> f32[R] { scan column in x along C with s = zeros([R]) { s = s + 2 * column }",
+        &[],
+    );
+    close(&found[0], &[4.0, 16.0]);
+    close(&found[1], &[8.0, 32.0]);
+}
+
+#[test]
 fn ranges_abreast_tuples_and_several_results() {
     let x = of("x", &[3], &[5.0, 7.0, 9.0]);
     let found = values(
