@@ -41,6 +41,8 @@ impl OpenFacts {
                         name: f.name,
                         dtype: f.dtype,
                         shape: f.shape.into_iter().map(Some).collect(),
+                        sizes: Vec::new(),
+                        varying: false,
                         classes: f.classes,
                     })
                     .collect(),
@@ -56,7 +58,9 @@ impl OpenFacts {
                 let fields = declared
                     .into_iter()
                     .filter_map(|f| {
-                        Some(FieldFacts { name: f.name, dtype: f.dtype?, shape: f.shape?, classes: f.classes })
+                        let sizes = f.sizes.iter().map(|s| s.to_string()).collect();
+                        let (dtype, shape) = (f.dtype?, f.shape?);
+                        Some(FieldFacts { name: f.name, dtype, shape, sizes, varying: f.varying, classes: f.classes })
                     })
                     .collect();
                 let warning = Diagnostic { code: codes::DATA_UNCHECKED, severity: Severity::Warning, ..*fault };

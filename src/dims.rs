@@ -238,7 +238,8 @@ impl Dim {
         found
     }
 
-    fn visit(&self, see: &mut impl FnMut(&Sym)) {
+    /// Shows every symbol in it, as often as it stands there.
+    pub fn visit(&self, see: &mut impl FnMut(&Sym)) {
         for product in self.terms.keys() {
             for (atom, _) in product {
                 match atom {

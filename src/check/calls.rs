@@ -444,6 +444,7 @@ impl Checker<'_> {
                 ("none", Value::None) | ("int", Value::Int(..)) | ("bool", Value::Bool(_)) => true,
                 ("fn", Value::Stage(_) | Value::Layer(_)) | ("string", Value::Str(_)) => true,
                 ("float", Value::Float(_) | Value::Int(..)) | (_, Value::UnknownNumber) => true,
+                ("float", v) if self.is_late_number(v) => true,
                 ("duration", Value::Quantity(..) | Value::Int(..) | Value::Float(_)) => true,
                 (word, Value::Str(s)) => word == s,
                 _ => false,
@@ -469,7 +470,10 @@ impl Checker<'_> {
     fn fit_kind(&mut self, value: Value, kind: &str, kind_span: Span, place: Place) -> Res<Value> {
         let fits = match kind {
             "int" => matches!(value, Value::Int(..) | Value::UnknownNumber | Value::None),
-            "float" => matches!(value, Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::None),
+            "float" => {
+                matches!(value, Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::None)
+                    || self.is_late_number(&value)
+            }
             "bool" => matches!(value, Value::Bool(_)),
             "string" => matches!(value, Value::Str(_)),
             "fn" => matches!(value, Value::Stage(_) | Value::Layer(_) | Value::Int(..) | Value::Float(_) | Value::None),
@@ -503,6 +507,11 @@ impl Checker<'_> {
             _ => "the clock",
         };
         self.wrong_kind(value, wanted, place)
+    }
+
+    /// A number that is computed from sizes or the clock, and known only while running.
+    fn is_late_number(&self, value: &Value) -> bool {
+        matches!(value, Value::Tensor(node) if self.ty(*node).weak && self.ty(*node).rank() == 0)
     }
 
     /// `what[…]` or `what` where a type is needed.

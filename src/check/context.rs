@@ -210,6 +210,10 @@ pub struct FieldFacts {
     pub dtype: DType,
     /// Of one sample; none where only the data knows.
     pub shape: Vec<Option<usize>>,
+    /// Names of sizes that are not known, by axis: those of one name are one size in all fields of the source.
+    pub sizes: Vec<String>,
+    /// The first axis differs from sample to sample: a batch is padded.
+    pub varying: bool,
     pub classes: Option<usize>,
 }
 
@@ -274,6 +278,9 @@ pub struct Checker<'a> {
     pub meant: BTreeSet<String>,
     /// What the forms of the task at hand say.
     pub forms: super::forms::Forms,
+    /// Sizes that only the data knows, by the data set and what they are of; true for those that differ from sample to
+    /// sample, which no file decides.
+    pub unknown: BTreeMap<String, (Sym, bool)>,
     /// Bindings of the tasks checked so far.
     pub task_scopes: BTreeMap<String, Vec<(String, Value)>>,
 }

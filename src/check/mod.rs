@@ -109,6 +109,7 @@ pub fn check_parsed(
         forms: forms::Forms::default(),
         meant: BTreeSet::new(),
         read_elsewhere: BTreeSet::new(),
+        unknown: BTreeMap::new(),
         task_scopes: BTreeMap::new(),
     };
     let program = checker.run(file);

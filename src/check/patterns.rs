@@ -320,6 +320,7 @@ impl Checker<'_> {
             [] if rest == axis.size => Some(()),
             // Only an instance can tell.
             [] if self.generic && !rest.contradicts(&axis.size) => None,
+            [] if self.left_open(&rest, &axis.size) => None,
             [] => {
                 let at = item.words().first().map_or((0, 1), |w| w.at);
                 let at = (at.0, item.words().last().map_or(at.1, |w| w.at.1));

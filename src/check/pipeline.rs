@@ -5,7 +5,7 @@
 //! own graph, so it is compiled, fused and differentiated like the rest. Only texts stay with whoever feeds the step: a
 //! field that `tokens` makes is filled with numbers, and padded.
 
-use super::context::{Bound, Checker, Facts, ReasonKind, Res, Scope, Sheet};
+use super::context::{Bound, Checker, Facts, FieldFacts, ReasonKind, Res, Scope, Sheet};
 use super::program::{FieldFrom, FieldUse};
 use super::shapes::{Form, Place, form};
 use super::values::{Axis, Callable, DataValue, TextValue, TokenizerValue, Ty, Value};
@@ -28,13 +28,15 @@ pub struct FeedFields {
     sampling: bool,
     /// The source's texts.
     texts: Vec<String>,
+    /// What tells the source from others.
+    source: String,
 }
 
 impl FeedFields {
     /// The number of a field; a field that is filled with the same is the same.
     pub fn place(&mut self, field: FieldUse) -> usize {
         let same = |f: &FieldUse| match field.from {
-            FieldFrom::Source => f.name == field.name && f.from == field.from,
+            FieldFrom::Source | FieldFrom::Varying | FieldFrom::Alone => f.name == field.name && f.from == field.from,
             FieldFrom::Draw { .. } => f.shape == field.shape && f.from == field.from,
             _ => f.from == field.from,
         };
@@ -98,10 +100,10 @@ impl Sample {
         names
     }
 
-    /// The field that a node stands for.
+    /// The field that a node stands for; what stands in for a value with a fault is none.
     fn field_of(&self, node: NodeId) -> Option<usize> {
         match self.sheet.graph.node(node).op {
-            Op::Field(i) => Some(i as usize),
+            Op::Field(i) if i != u32::MAX => Some(i as usize),
             _ => None,
         }
     }
@@ -114,23 +116,10 @@ impl Checker<'_> {
         let path = self.scope_path;
         let was_sampling = std::mem::replace(&mut self.feed.sampling, true);
         self.feed.texts.clone_from(&facts.texts);
+        self.feed.source = format!("{}@{:?}", data.source, data.span);
         let mut scope = Scope::new(data.span.file);
         for field in &facts.fields {
-            let made = FieldUse {
-                name: field.name.clone(),
-                dtype: field.dtype,
-                shape: Vec::new(),
-                classes: field.classes,
-                from: FieldFrom::Source,
-            };
-            let known = self.feed.fields.iter().any(|f| f.name == made.name && f.from == made.from);
-            let shape = field.shape.iter().map(|size| match size {
-                Some(n) => Dim::from(*n),
-                None if known => Dim::default(),
-                None => Dim::from(self.fresh(&field.name.to_uppercase())),
-            });
-            let made = FieldUse { shape: shape.collect(), ..made };
-            let number = self.feed.place(made);
+            let number = self.source_place(data, field);
             let node = self.field_node(number, data.span);
             scope.bind(&field.name, Value::Tensor(node), data.span);
         }
@@ -191,16 +180,20 @@ impl Checker<'_> {
                 Some(sample) => match sample.value(&name.name) {
                     Some(Value::Tensor(node)) => match sample.field_of(node) {
                         Some(number) => Some(self.batched_field(number, name.span, batch)),
-                        None => self.mapped(sample, node, batch, name.span).or(Some(Value::Poison)),
+                        None => match self.alone(sample, node, name) {
+                            Some(Some(number)) => Some(self.batched_field(number, name.span, batch)),
+                            Some(None) => Some(Value::Poison),
+                            None => self.mapped(sample, node, batch, name.span).or(Some(Value::Poison)),
+                        },
                     },
                     Some(Value::Text(_)) => Some(self.text_taken(name)),
                     other => other,
                 },
-                None => facts.and_then(|f| self.plain_field(name, f, batch)),
+                None => data.zip(facts).and_then(|(d, f)| self.plain_field(name, d, f, batch)),
             };
             let value = match value {
                 Some(value) => value,
-                None => match self.length_field(&name.name, name.span, &mut sample, batch) {
+                None => match self.length_field(name, data.zip(facts), &mut sample, batch) {
                     Some(value) => value,
                     None => {
                         if known || !has_data {
@@ -235,25 +228,65 @@ impl Checker<'_> {
     }
 
     /// A field of a source without a pipeline.
-    fn plain_field(&mut self, name: &Ident, facts: &Facts, batch: &Option<Sym>) -> Option<Value> {
+    fn plain_field(
+        &mut self,
+        name: &Ident,
+        data: &DataValue,
+        facts: &Facts,
+        batch: &Option<Sym>,
+    ) -> Option<Value> {
         let Some(field) = facts.fields.iter().find(|f| f.name == name.name) else {
             let is_text = facts.texts.contains(&name.name);
             return is_text.then(|| self.text_taken(name));
         };
-        let shape = field.shape.iter().map(|size| match size {
-            Some(n) => Dim::from(*n),
-            None => Dim::from(self.fresh(&name.name.to_uppercase())),
-        });
-        let shape = shape.collect();
-        let from = FieldFrom::Source;
-        let number = self.feed.place(FieldUse {
-            name: name.name.clone(),
-            dtype: field.dtype,
-            shape,
-            classes: field.classes,
-            from,
-        });
+        let number = self.source_place(data, field);
         Some(self.batched_field(number, name.span, batch))
+    }
+
+    /// The place of a field of the source.
+    fn source_place(&mut self, data: &DataValue, field: &FieldFacts) -> usize {
+        let shape = self.field_shape(data, field);
+        let from = if field.varying { FieldFrom::Varying } else { FieldFrom::Source };
+        let (name, dtype, classes) = (field.name.clone(), field.dtype, field.classes);
+        self.feed.place(FieldUse { name, dtype, shape, classes, from })
+    }
+
+    /// The sizes of a source's field; those that only the files tell are names.
+    fn field_shape(&mut self, data: &DataValue, field: &FieldFacts) -> Vec<Dim> {
+        let mut shape = Vec::new();
+        for (axis, size) in field.shape.iter().enumerate() {
+            shape.push(match (size, field.sizes.get(axis)) {
+                (Some(n), _) => Dim::from(*n),
+                (None, Some(name)) if !name.is_empty() => {
+                    Dim::from(self.unknown_of(data, name, name, field.varying && axis == 0))
+                }
+                (None, _) => {
+                    let what = format!("{}.{axis}", field.name);
+                    Dim::from(self.unknown_of(data, &what, &field.name.to_uppercase(), field.varying && axis == 0))
+                }
+            });
+        }
+        shape
+    }
+
+    /// A number that only the files of a data set tell, or that differs from sample to sample: whoever asks gets the same
+    /// name.
+    fn unknown_of(&mut self, data: &DataValue, what: &str, shown: &str, varies: bool) -> Sym {
+        let key = format!("{}@{:?} {what}", data.source, data.span);
+        if let Some((sym, _)) = self.unknown.get(&key) {
+            return sym.clone();
+        }
+        let sym = self.fresh(shown);
+        self.unknown.insert(key, (sym.clone(), varies));
+        sym
+    }
+
+    /// A number of the data, if it is known, else a name for it.
+    fn number_of(&mut self, data: &DataValue, known: Option<usize>, what: &str, shown: &str) -> Value {
+        match known {
+            Some(n) => Value::int(n),
+            None => Value::int(Dim::from(self.unknown_of(data, what, shown, false))),
+        }
     }
 
     /// A field as the step sees it: with the batch axis.
@@ -274,23 +307,72 @@ impl Checker<'_> {
     /// `NAME_length`: how many elements of a field's first axis are not padding.
     fn length_field(
         &mut self,
-        name: &str,
-        span: Span,
+        name: &Ident,
+        data: Option<(&Rc<DataValue>, &Facts)>,
         sample: &mut Option<Sample>,
         batch: &Option<Sym>,
     ) -> Option<Value> {
-        let sample = sample.as_mut()?;
-        let Some(Value::Tensor(node)) = sample.value(name.strip_suffix("_length")?) else { return None };
+        let of = name.name.strip_suffix("_length")?;
+        let Some(sample) = sample else {
+            let (data, facts) = data?;
+            let field = facts.fields.iter().find(|f| f.name == of && f.varying)?;
+            let number = self.source_place(data, field);
+            let number = self.length_of(number);
+            return Some(self.batched_field(number, name.span, batch));
+        };
+        let Some(Value::Tensor(node)) = sample.value(of) else { return None };
         let first = sample.sheet.tys[node.index()].axes.first()?.size.clone();
         let of = match sample.field_of(node) {
             Some(number) => Some(number),
-            None => self.feed.fields.iter().position(|f| f.varying().is_some_and(|s| Dim::from(s.clone()) == first)),
+            None => match self.alone(sample, node, &Ident { name: of.into(), span: name.span }) {
+                Some(number) => number,
+                None => {
+                    self.feed.fields.iter().position(|f| f.varying().is_some_and(|s| Dim::from(s.clone()) == first))
+                }
+            },
         }?;
-        if !matches!(self.feed.fields[of].from, FieldFrom::Tokens { .. }) {
+        self.feed.fields[of].varying()?;
+        let number = self.length_of(of);
+        Some(self.batched_field(number, name.span, batch))
+    }
+
+    /// The field that a body makes of each sample by itself, if it works along an axis that varies in the source; none if
+    /// it can be mapped over the batch, and none in the place of the number if that is a fault.
+    fn alone(&mut self, sample: &Sample, node: NodeId, name: &Ident) -> Option<Res<usize>> {
+        if !self.works_along_varying(sample, node) {
             return None;
         }
-        let number = self.length_of(of);
-        Some(self.batched_field(number, span, batch))
+        let ty = sample.sheet.tys[node.index()].clone();
+        let mut shape = Vec::new();
+        for (i, axis) in ty.axes.iter().enumerate() {
+            if !self.varies(&axis.size) {
+                shape.push(axis.size.clone());
+            } else if i == 0 && axis.size.as_sym().is_some() {
+                shape.push(axis.size.clone());
+            } else if i == 0 {
+                // What the same formula makes of the same field has the same length.
+                let key = format!("varying {} of {}", axis.size, self.feed.source);
+                let sym = match self.unknown.get(&key) {
+                    Some((sym, _)) => sym.clone(),
+                    None => self.fresh(&name.name.to_uppercase()),
+                };
+                self.unknown.insert(key, (sym.clone(), true));
+                shape.push(Dim::from(sym));
+            } else {
+                let what = format!("`{}` varies along axis {i}", name.name);
+                let d = Diagnostic::error(codes::NOT_SUPPORTED, name.span, what).label(format!("one sample is {ty}"));
+                return Some(self.fail(d.help("put that axis first: only the first axis of a field is padded")));
+            }
+        }
+        let (name, dtype) = (name.name.clone(), ty.dtype);
+        Some(Some(self.feed.place(FieldUse { name, dtype, shape, classes: None, from: FieldFrom::Alone })))
+    }
+
+    /// True if a size contains the length of a source's field that differs from sample to sample.
+    pub fn varies(&self, size: &Dim) -> bool {
+        let mut found = false;
+        size.visit(&mut |s| found |= self.unknown.values().any(|(u, varies)| u == s && *varies));
+        found
     }
 
     /// The companion of a field.
@@ -469,17 +551,15 @@ impl Checker<'_> {
         };
         match name.name.as_str() {
             "classes" => match facts.fields.iter().find_map(|f| f.classes) {
-                Some(n) => Some(Value::int(n)),
-                None if facts.warning.is_some() => Some(Value::int(Dim::from(self.fresh("classes")))),
-                None => self.fail(
+                known if known.is_some() || facts.warning.is_some() => {
+                    Some(self.number_of(data, known, "classes", "classes"))
+                }
+                _ => self.fail(
                     Diagnostic::error(codes::UNKNOWN_NAME, name.span, "this data has no classes")
                         .label("none of its fields is a label"),
                 ),
             },
-            "count" => match facts.count {
-                Some(n) => Some(Value::int(n)),
-                None => Some(Value::int(Dim::from(self.fresh("count")))),
-            },
+            "count" => Some(self.number_of(data, facts.count, "count", "count")),
             "vocab" | "tokenizer" | "pad" if !facts.vocabularies.is_empty() => {
                 let field = facts.vocabularies[0].0.clone();
                 self.field_fact(data, &field, name)
@@ -529,14 +609,10 @@ impl Checker<'_> {
         let own = facts.vocabularies.iter().find(|(n, _)| n == field).map(|(_, size)| *size);
         match (name.name.as_str(), tokens, own) {
             ("vocab", Some((text, tokenizer)), _) => match self.data.vocabulary(data, &text, &tokenizer) {
-                Ok(Some(n)) => Some(Value::int(n)),
-                Ok(None) => Some(Value::int(Dim::from(self.fresh("vocab")))),
+                Ok(size) => Some(self.number_of(data, size, &format!("vocab of {text} |> {tokenizer}"), "vocab")),
                 Err(fault) => self.fail(*fault),
             },
-            ("vocab", None, Some(size)) => match size {
-                Some(n) => Some(Value::int(n)),
-                None => Some(Value::int(Dim::from(self.fresh("vocab")))),
-            },
+            ("vocab", None, Some(size)) => Some(self.number_of(data, size, &format!("vocab of {field}"), "vocab")),
             ("tokenizer", Some((_, tokenizer)), _) => Some(Value::Tokenizer(Rc::new(tokenizer))),
             ("tokenizer", None, Some(_)) => {
                 let given = data.args.iter().find_map(|g| as_tokenizer(&g.value));

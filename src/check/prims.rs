@@ -239,6 +239,9 @@ impl Checker<'_> {
                 let axis =
                     |c: &Self, (o, a): (usize, usize)| -> Option<Axis> { c.ty(*inputs.get(o)?).axes.get(a).cloned() };
                 let (Some(l), Some(r)) = (axis(self, left), axis(self, right)) else { return None };
+                if self.left_open(&l.size, &r.size) {
+                    return None;
+                }
                 let (lt, rt) = (self.size_text(&l.size, l.why), self.size_text(&r.size, r.why));
                 let code = if l.size.contradicts(&r.size) { codes::SHAPE_MISMATCH } else { codes::UNDECIDED_DIM };
                 let mut d =

@@ -82,6 +82,10 @@ pub struct FieldUse {
 pub enum FieldFrom {
     /// The source's field of the same name.
     Source,
+    /// The same, if its first axis differs from sample to sample: padded with 0 to the longest of the batch.
+    Varying,
+    /// What a `data` item's body makes of one sample, before it is padded: where a body works along an axis that varies.
+    Alone,
     /// Numbers of a text's tokens, padded with 0: to `max`, or else to the longest of the batch.
     Tokens { text: TextValue, tokenizer: TokenizerValue, max: Option<usize>, start: bool, end: bool },
     /// How many elements of another field, by its place in the list, are not padding.
@@ -94,7 +98,7 @@ impl FieldUse {
     /// The axis whose size differs from batch to batch: always the first.
     pub fn varying(&self) -> Option<&Sym> {
         match self.from {
-            FieldFrom::Tokens { max: None, .. } => self.shape.first()?.as_sym(),
+            FieldFrom::Tokens { max: None, .. } | FieldFrom::Varying | FieldFrom::Alone => self.shape.first()?.as_sym(),
             _ => None,
         }
     }

@@ -473,8 +473,27 @@ impl Checker<'_> {
 
     /// Reports that a size that arrives is not the one that was declared.
     pub fn size_mismatch<T>(&mut self, declared: &Axis, arrives: &Axis, place: Place, name: Option<&str>) -> Res<T> {
+        if self.left_open(&declared.size, &arrives.size) {
+            return None;
+        }
         let fault = self.explain_mismatch(declared, arrives, place, name);
         self.fail(fault)
+    }
+}
+
+impl Checker<'_> {
+    /// True if only files that are absent can tell whether two sizes are the same: nothing is said, what depends on it is
+    /// not looked at, and running is what fails.
+    pub fn left_open(&mut self, a: &Dim, b: &Dim) -> bool {
+        let of_data = |dim: &Dim| {
+            let mut found = false;
+            dim.visit(&mut |s| found |= self.unknown.values().any(|(u, varies)| u == s && !varies));
+            found
+        };
+        // Two sizes of the data are not the same by accident.
+        let open = of_data(a) != of_data(b) && !a.contradicts(b);
+        self.sheet.hurt |= open;
+        open
     }
 }
 

@@ -79,6 +79,9 @@ impl Checker<'_> {
     }
 
     fn no_meeting<T>(&mut self, a: &Ty, b: &Ty, l: &Axis, r: &Axis, span: Span, symbol: &str) -> Res<T> {
+        if self.left_open(&l.size, &r.size) {
+            return None;
+        }
         let undecided = !l.size.contradicts(&r.size);
         let code = if undecided { codes::UNDECIDED_DIM } else { codes::SHAPE_MISMATCH };
         let (left, right) = (self.size_text(&l.size, l.why), self.size_text(&r.size, r.why));

@@ -55,6 +55,11 @@ impl Checker<'_> {
         let ty = sample.sheet.tys[at].clone();
         let span = node.origin.span;
         match &node.op {
+            // It stands in for a value with a fault, which was reported.
+            Op::Field(u32::MAX) => {
+                self.sheet.hurt = true;
+                return None;
+            }
             Op::Field(number) => {
                 return Some(Mapped { node: self.fed(*number as usize, span, batch), batched: batch.is_some() });
             }
@@ -235,13 +240,7 @@ impl Checker<'_> {
     }
 
     fn only_elementwise_along_padding(&mut self, op: &Op<Dim>, types: &[Ty], span: Span) -> Res<()> {
-        let passes = match op {
-            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast | Op::StopGradient => true,
-            Op::Broadcast { .. } | Op::Transpose { .. } => true,
-            Op::Take { .. } => types[0].axes.iter().all(|a| self.padding(a).is_none()),
-            _ => types.iter().flat_map(|t| &t.axes).all(|a| self.padding(a).is_none()),
-        };
-        if passes {
+        if passes(op, types, &|a| self.padding(a).is_some()) {
             return Some(());
         }
         let name = ops::def_of(op).name;
@@ -279,6 +278,27 @@ impl Checker<'_> {
         Some(node)
     }
 
+    /// True if what makes a node of one sample works along an axis whose length differs from sample to sample in the source.
+    pub fn works_along_varying(&self, sample: &Sample, root: NodeId) -> bool {
+        let graph = &sample.sheet.graph;
+        let mut needed = vec![false; root.index() + 1];
+        needed[root.index()] = true;
+        let varies = |a: &Axis| self.varies(&a.size);
+        for i in (0..=root.index()).rev() {
+            if !needed[i] {
+                continue;
+            }
+            let node = &graph.nodes[i];
+            node.inputs.iter().for_each(|n| needed[n.index()] = true);
+            let types: Vec<Ty> = node.inputs.iter().map(|n| sample.sheet.tys[n.index()].clone()).collect();
+            let draws = matches!(node.op, Op::Uniform { .. }) && sample.sheet.tys[i].axes.iter().any(varies);
+            if draws || !passes(&node.op, &types, &varies) {
+                return true;
+            }
+        }
+        false
+    }
+
     fn no_rule<T>(&mut self, op: &Op<Dim>, span: Span) -> Res<T> {
         let name = ops::def_of(op).name;
         self.fail(
@@ -290,6 +310,16 @@ impl Checker<'_> {
             .label("there is no rule that maps it over the samples of a batch")
             .help("do this in the step"),
         )
+    }
+}
+
+/// True if an operation treats each element along a padded axis by itself.
+fn passes(op: &Op<Dim>, types: &[Ty], padded: &dyn Fn(&Axis) -> bool) -> bool {
+    match op {
+        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast | Op::StopGradient => true,
+        Op::Broadcast { .. } | Op::Transpose { .. } => true,
+        Op::Take { .. } => !types[0].axes.iter().any(padded),
+        _ => !types.iter().flat_map(|t| &t.axes).any(padded),
     }
 }
 

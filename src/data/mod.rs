@@ -50,12 +50,24 @@ pub struct DeclaredField {
     pub classes: Option<usize>,
     /// A text: it has neither dtype nor shape until a tokenizer makes numbers of it.
     pub is_text: bool,
+    /// Names of its sizes as far as they are unknown: sizes of one name are one, in all fields.
+    pub sizes: &'static [&'static str],
+    /// The first axis differs from sample to sample.
+    pub varying: bool,
 }
 
 impl DeclaredField {
     /// A field about which only the name is known.
     pub fn named(name: impl Into<String>) -> DeclaredField {
-        DeclaredField { name: name.into(), dtype: None, shape: None, classes: None, is_text: false }
+        DeclaredField {
+            name: name.into(),
+            dtype: None,
+            shape: None,
+            classes: None,
+            is_text: false,
+            sizes: &[],
+            varying: false,
+        }
     }
 
     /// A text.
@@ -71,7 +83,7 @@ impl DeclaredField {
     /// A field about which everything is known.
     pub fn known(field: Field) -> DeclaredField {
         let shape = Some(field.shape.into_iter().map(Some).collect());
-        DeclaredField { name: field.name, dtype: Some(field.dtype), shape, classes: field.classes, is_text: false }
+        DeclaredField { dtype: Some(field.dtype), shape, classes: field.classes, ..DeclaredField::named(field.name) }
     }
 }
 

@@ -88,7 +88,8 @@ pub const AUDIO_FOLDER: SourceInfo = SourceInfo {
             Some(ArgValue::Str(form)) => form.as_str(),
             _ => "{label}",
         };
-        let mut fields = vec![DeclaredField::sized("audio", DType::F32, &[None])];
+        let audio = DeclaredField::sized("audio", DType::F32, &[None]);
+        let mut fields = vec![DeclaredField { sizes: &["T"], varying: true, ..audio }];
         for part in form.split('{').skip(1) {
             fields.push(label(part.split('}').next().unwrap_or(part), None));
         }
@@ -111,12 +112,15 @@ pub const GRAPH: SourceInfo = SourceInfo {
     ],
     many_files: false,
     declared: |_| {
-        let nodes = |name, dtype| DeclaredField::sized(name, dtype, &[None]);
+        let field = |name, dtype, shape: &[Option<usize>], sizes| DeclaredField {
+            sizes,
+            ..DeclaredField::sized(name, dtype, shape)
+        };
         Some(vec![
-            DeclaredField::sized("feature", DType::F32, &[None, None]),
-            DeclaredField::sized("edge", DType::I32, &[None, Some(2)]),
-            DeclaredField { ..nodes("label", DType::I32) },
-            nodes("chosen", DType::Bool),
+            field("feature", DType::F32, &[None, None], &["N", "F"]),
+            field("edge", DType::I32, &[None, Some(2)], &["E"]),
+            field("label", DType::I32, &[None], &["N"]),
+            field("chosen", DType::Bool, &[None], &["N"]),
         ])
     },
     facts,

@@ -192,6 +192,11 @@ impl Feed {
                     let (field, is) = found.ok_or_else(|| changed(&wanted.name))?;
                     Column::Field { field, bytes: is.bytes() }
                 }
+                FieldFrom::Varying | FieldFrom::Alone => {
+                    let what = format!("`{}` has another length in every sample", wanted.name);
+                    let d = Diagnostic::placeless(codes::NOT_SUPPORTED, what);
+                    return Err(Box::new(d.help("lengths of texts may differ today; cut others to one length")));
+                }
                 FieldFrom::Tokens { .. } => {
                     let (list, max) = list_of(wanted)?;
                     Column::Ragged { list, max }

@@ -32,6 +32,8 @@ impl DataFacts for Given<'_> {
             name: f.name.clone(),
             dtype: f.dtype,
             shape: f.shape.iter().map(|n| Some(*n)).collect(),
+            sizes: Vec::new(),
+            varying: false,
             classes: None,
         };
         Ok(Facts { fields: self.0.iter().map(field).collect(), count: Some(1), ..Facts::default() })
