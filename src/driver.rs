@@ -10,6 +10,7 @@ use crate::diag::{self, Diagnostic, codes};
 use crate::engine::{CpuEngine, Engine, InterpreterEngine, Target};
 use crate::source::{FileId, Sources};
 use crate::syntax;
+use crate::uses;
 use std::path::{Path, PathBuf};
 
 /// How a file is looked at.
@@ -33,6 +34,12 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// The texts of the program's files, the main one first.
+    pub fn text(&self) -> String {
+        let files = self.sources.ids().map(|id| self.sources.file(id));
+        files.filter(|f| !f.builtin && !f.name.starts_with("--set ")).map(|f| &*f.text).collect()
+    }
+
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == diag::Severity::Error)
     }
@@ -56,7 +63,10 @@ pub fn check_text(name: &str, text: String, folder: &Path, options: &Options) ->
     diagnostics.extend(apply_sets(&mut tree, &mut sources, options));
     let data_root = options.data_root.clone().unwrap_or_else(|| folder.to_path_buf());
     let facts = OpenFacts::new(data_root.clone());
-    let (program, found) = check::check_parsed(&mut sources, tree, &diagnostics, &facts);
+    let mut absent = Vec::new();
+    let uses = uses::load(file, &tree, folder, &mut sources, &mut diagnostics, &mut absent);
+    let (program, found) = check::check_parsed(&mut sources, tree, uses, &diagnostics, &facts);
+    diagnostics.extend(absent);
     diagnostics.extend(found);
     diag::tidy(&mut diagnostics);
     Checked { sources, file, program, diagnostics, data_root }

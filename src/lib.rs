@@ -45,3 +45,4 @@ pub mod source;
 pub mod stages;
 pub mod syntax;
 pub mod train;
+pub mod uses;

@@ -124,10 +124,25 @@ impl RunFolder {
     /// Keeps the program: the first file as `source.nn`, those that it uses under their own names (paths are cut to
     /// their last part).
     pub fn write_sources<'a>(&self, files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<()> {
+        let mut beside = Path::new("");
         for (i, (name, text)) in files.into_iter().enumerate() {
-            let own = Path::new(name).file_name().map(|n| n.to_string_lossy().into_owned());
-            let name = if i == 0 { SOURCE.to_string() } else { own.unwrap_or_else(|| format!("source-{i}.nn")) };
-            replace(&self.path.join(name), |file| file.write_all(text.as_bytes()))?;
+            let name = Path::new(name);
+            let place = if i == 0 {
+                beside = name.parent().unwrap_or(beside);
+                self.path.join(SOURCE)
+            } else {
+                // Where the first finds it: `nets/vision.nn` beside it.
+                let below = name.strip_prefix(beside).ok().filter(|p| p.is_relative() && *p != Path::new(SOURCE));
+                let own = name.file_name().map(Path::new).filter(|p| *p != Path::new(SOURCE));
+                match below.or(own) {
+                    Some(below) => self.path.join(below),
+                    None => self.path.join(format!("source-{i}.nn")),
+                }
+            };
+            if let Some(folder) = place.parent() {
+                std::fs::create_dir_all(folder).map_err(|e| Box::new(refused("create", folder, &e)))?;
+            }
+            replace(&place, |file| file.write_all(text.as_bytes()))?;
         }
         Ok(())
     }

@@ -64,10 +64,11 @@ impl Checker<'_> {
 
     fn call_fn(&mut self, decl: &Rc<FnDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
         let name = decl.name.name.clone();
-        if self.active.contains(&name) || self.calls.len() > DEPTH {
+        let key = self.names.key(decl.name.span.file, &name);
+        if self.active.contains(&key) || self.calls.len() > DEPTH {
             return self.recursion(&name, span);
         }
-        self.active.push(name.clone());
+        self.active.push(key);
         self.calls.push(Call { span, text: name.clone() });
         let value = self.call_fn_body(decl, given, span);
         self.calls.pop();
@@ -77,13 +78,13 @@ impl Checker<'_> {
 
     fn call_fn_body(&mut self, decl: &Rc<FnDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
         let mut scope = Scope::new(decl.name.span.file);
-        if self.doubtful.contains(&decl.name.name) {
+        if self.doubtful.contains(&decl.name.span) {
             self.sheet.hurt = true;
             return Some(Value::Poison);
         }
         let errors = self.errors();
         let bound = self.bind_params(&decl.name.name, &decl.params, given, span, &mut scope);
-        let broken = self.broken.contains(&decl.name.name) || has_poison(&decl.params, &scope);
+        let broken = self.broken.contains(&decl.name.span) || has_poison(&decl.params, &scope);
         if bound.is_none() || broken || self.bind_wheres(&decl.wheres, &mut scope).is_none() {
             return Some(self.declared_result(decl.result.as_ref(), &mut scope, span));
         }

@@ -30,6 +30,8 @@ pub enum Def {
     Optimizer(Rc<ast::OptimizerDecl>),
     Data(Rc<ast::DataDecl>),
     Task,
+    /// Something of another file that a fault hides.
+    Unknown,
 }
 
 impl Def {
@@ -42,6 +44,7 @@ impl Def {
             Def::Optimizer(_) => "an optimizer",
             Def::Data(_) => "a data set",
             Def::Task => "a task",
+            Def::Unknown => "something unknown",
         }
     }
 }
@@ -224,7 +227,9 @@ pub struct Checker<'a> {
     pub sources: &'a mut Sources,
     pub library: Library,
     pub library_defs: BTreeMap<String, Option<Def>>,
+    /// Items by key (see `names`).
     pub defs: BTreeMap<String, (Def, Span)>,
+    pub names: super::names::Names,
     pub found: Vec<Diagnostic>,
     pub reasons: Vec<Reason>,
     pub sheet: Sheet,
@@ -249,10 +254,10 @@ pub struct Checker<'a> {
     pub scans: Vec<super::scan::ScanState>,
     /// Names being evaluated, against recursion.
     pub active: Vec<String>,
-    /// Declarations that had errors of their own: their bodies are not entered again.
-    pub broken: BTreeSet<String>,
+    /// Declarations that had errors of their own, by the place of their names: their bodies are not entered again.
+    pub broken: BTreeSet<Span>,
     /// Of those, the ones whose signature contradicts their body: arguments and results of theirs say nothing.
-    pub doubtful: BTreeSet<String>,
+    pub doubtful: BTreeSet<Span>,
     /// Declared parameters whose dtype or rank was found wrong in the declaration at hand: one message each.
     pub blamed: BTreeSet<(&'static str, Span)>,
     /// The value that is being compared with a declared type.
@@ -278,6 +283,8 @@ pub struct Checker<'a> {
     pub meant: BTreeSet<String>,
     /// What the forms of the task at hand say.
     pub forms: super::forms::Forms,
+    /// Keys of `data` items that something used.
+    pub used_data: BTreeSet<String>,
     /// Sizes that only the data knows, by the data set and what they are of; true for those that differ from sample to
     /// sample, which no file decides.
     pub unknown: BTreeMap<String, (Sym, bool)>,
@@ -323,25 +330,6 @@ impl Checker<'_> {
 
     // ---- names ----
 
-    /// The item of this name: of the file, else of the standard library.
-    pub fn def(&mut self, name: &str) -> Option<Def> {
-        if let Some((def, _)) = self.defs.get(name) {
-            return Some(def.clone());
-        }
-        if let Some(def) = self.library_defs.get(name) {
-            return def.clone();
-        }
-        let def = self.library.item(name, self.sources).and_then(|item| match item.kind {
-            ast::ItemKind::Const { value, .. } => Some(Def::Const(Rc::new(value))),
-            ast::ItemKind::Fn(d) => Some(Def::Fn(Rc::new(d))),
-            ast::ItemKind::Layer(d) => Some(Def::Layer(Rc::new(d))),
-            ast::ItemKind::Optimizer(d) => Some(Def::Optimizer(Rc::new(d))),
-            _ => None,
-        });
-        self.library_defs.insert(name.into(), def.clone());
-        def
-    }
-
     /// The name that was probably meant, among `near` and everything that is in scope everywhere.
     pub fn suggestion(&self, name: &str, near: &[String]) -> Option<String> {
         if let Some(known) = super::foreign::other_name(name) {
@@ -354,7 +342,7 @@ impl Checker<'_> {
             return Some(meant.to_string());
         }
         let mut all: Vec<&str> = near.iter().map(String::as_str).collect();
-        all.extend(self.defs.keys().map(String::as_str));
+        all.extend(self.own_names());
         for name in self.library.names() {
             all.push(name);
         }

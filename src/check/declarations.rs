@@ -79,9 +79,15 @@ impl Checker<'_> {
             self.unused_parameters(def);
         }
         if self.errors() > errors {
-            self.broken.insert(name.to_string());
+            let place = match def {
+                Def::Fn(decl) => decl.name.span,
+                Def::Layer(decl) => decl.name.span,
+                Def::Optimizer(decl) => decl.name.span,
+                _ => return rows,
+            };
+            self.broken.insert(place);
             if self.signature_is_doubtful(name, def, said) {
-                self.doubtful.insert(name.to_string());
+                self.doubtful.insert(place);
             }
         }
         rows
@@ -256,7 +262,7 @@ impl Checker<'_> {
         let path = if decl.is_model { String::new() } else { name.to_string() };
         let Some(id) = self.quietly_called(|c| c.make_instance(&recipe, &path, decl.name.span)) else { return };
         let Some(forward) = &decl.forward else {
-            if !self.broken.contains(name) {
+            if !self.broken.contains(&decl.name.span) {
                 self.report(
                     Diagnostic::error(codes::MISSING_PART, decl.name.span, format!("`{name}` has no `forward`"))
                         .label("a layer says what it computes")

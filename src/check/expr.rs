@@ -6,7 +6,7 @@ use super::values::{Given, Recipe, Stage, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
 use crate::ops::{self, DType};
-use crate::source::Span;
+use crate::source::{FileId, Span};
 use crate::syntax::ast::{self, BinaryOp, Block, Else, Expr, ExprKind, Pattern, Stmt, StmtKind, UnaryOp};
 use std::rc::Rc;
 
@@ -277,7 +277,7 @@ impl Checker<'_> {
         if let Some(bound) = scope.dims.get(name) {
             return Some(Value::Int(bound.size.clone(), Some(bound.why)));
         }
-        if let Some(value) = self.item_value(name, span) {
+        if let Some(value) = self.item_value(name, span, scope.file) {
             return value;
         }
         let mut near: Vec<String> = scope.locals.iter().rev().map(|l| l.name.clone()).collect();
@@ -331,8 +331,8 @@ impl Checker<'_> {
     }
 
     /// A name of the file or the prelude.
-    fn item_value(&mut self, name: &str, span: Span) -> Option<Res<Value>> {
-        if !self.defs.contains_key(name) {
+    fn item_value(&mut self, name: &str, span: Span, file: FileId) -> Option<Res<Value>> {
+        if self.named(name, file).is_none() {
             match name {
                 "true" => return Some(Some(Value::Bool(true))),
                 "false" => return Some(Some(Value::Bool(false))),
@@ -345,8 +345,8 @@ impl Checker<'_> {
                 return Some(Some(Value::DType(dtype)));
             }
         }
-        if let Some(def) = self.def(name) {
-            return Some(self.def_value(name, def, span));
+        if let Some((key, def)) = self.def(name, file) {
+            return Some(self.def_value(name, &key, def, span));
         }
         if super::special::NAMES.contains(&name) {
             let known = super::special::NAMES.iter().find(|n| **n == name).copied()?;
@@ -366,7 +366,7 @@ impl Checker<'_> {
         Value::Stage(Rc::new(Stage { callable, given: Vec::new(), span }))
     }
 
-    fn def_value(&mut self, name: &str, def: Def, span: Span) -> Res<Value> {
+    fn def_value(&mut self, name: &str, key: &str, def: Def, span: Span) -> Res<Value> {
         match def {
             Def::Fn(decl) => Some(self.bare(Callable::Fn(decl), span)),
             Def::Layer(decl) => Some(Value::Recipe(Rc::new(Recipe { decl, given: Vec::new(), span }))),
@@ -374,30 +374,32 @@ impl Checker<'_> {
                 Some(Value::Optimizer(Rc::new(OptimizerValue { decl, given: Vec::new(), groups: Vec::new(), span })))
             }
             Def::Task => Some(Value::Task(name.into())),
+            Def::Unknown => Some(Value::Poison),
             Def::Const(expr) => {
-                if let Some(value) = self.constants.get(name) {
+                if let Some(value) = self.constants.get(key) {
                     return Some(value.clone());
                 }
-                if self.active.iter().any(|a| a == name) {
+                if self.active.iter().any(|a| a == key) {
                     return self.recursion(name, span);
                 }
-                self.active.push(name.into());
+                self.active.push(key.into());
                 let mut scope = Scope::new(expr.span.file);
                 let value = self.eval(&expr, &mut scope);
                 self.active.pop();
                 let value = value.unwrap_or(Value::Poison);
                 // A tensor belongs to the graph at hand; numbers last.
                 if !matches!(value, Value::Tensor(_)) {
-                    self.constants.insert(name.into(), value.clone());
+                    self.constants.insert(key.into(), value.clone());
                 }
                 Some(value)
             }
             Def::Data(decl) => {
-                if self.active.iter().any(|a| a == name) {
+                self.used_data.insert(key.to_string());
+                if self.active.iter().any(|a| a == key) {
                     return self.recursion(name, span);
                 }
-                self.active.push(name.into());
-                let mut scope = Scope::new(span.file);
+                self.active.push(key.into());
+                let mut scope = Scope::new(decl.name.span.file);
                 let value = self.eval(&decl.source, &mut scope);
                 self.active.pop();
                 match value? {

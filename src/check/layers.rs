@@ -462,13 +462,13 @@ impl Checker<'_> {
         span: Span,
     ) -> Res<Value> {
         let Some(forward) = &decl.forward else {
-            return if self.broken.contains(&decl.name.name) { None } else { self.no_forward(decl) };
+            return if self.broken.contains(&decl.name.span) { None } else { self.no_forward(decl) };
         };
         let mut scope = self.instance_scope(id, None);
         scope.file = decl.name.span.file;
         let mut own: Vec<String> = scope.dims.keys().cloned().collect();
         let name = decl.name.name.clone();
-        if self.doubtful.contains(&name) {
+        if self.doubtful.contains(&decl.name.span) {
             self.sheet.hurt = true;
             return Some(Value::Poison);
         }
@@ -495,7 +495,7 @@ impl Checker<'_> {
                 self.instances[id.0 as usize].dims.insert(pinned, bound.clone());
             }
         }
-        let broken = self.broken.contains(&name);
+        let broken = self.broken.contains(&decl.name.span);
         if !self.instances[id.0 as usize].applied {
             self.instances[id.0 as usize].applied = true;
             if !broken {

@@ -21,6 +21,7 @@ mod layers;
 mod library;
 mod minimize;
 mod moves;
+mod names;
 mod nets;
 mod parameters;
 mod patterns;
@@ -43,6 +44,7 @@ mod vmap;
 
 pub use context::{DataFacts, Facts, FieldFacts};
 pub use library::{FILES as LIBRARY_FILES, Library};
+pub use names::Uses;
 pub use pipeline::as_tokenizer;
 pub use precision::PRECISIONS;
 pub use program::*;
@@ -51,8 +53,8 @@ pub use tasks::SETTINGS;
 pub use values::{Callable, DataValue, Given, TextValue, TokenizerValue, Value};
 
 use crate::diag::{self, Diagnostic, codes, suggest};
-use crate::source::{Sources, Span};
-use crate::syntax::ast::{Expr, ExprKind, File, Item, ItemKind, TaskKind, TaskStmtKind};
+use crate::source::Sources;
+use crate::syntax::ast::{Expr, ExprKind, File, ItemKind, TaskKind, TaskStmtKind};
 use crate::syntax::walk::{each_expr, each_expr_of};
 use context::{Checker, Def, Sheet};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,22 +62,25 @@ use std::rc::Rc;
 
 /// Checks a file. The program holds every task that has no fault of its own.
 pub fn check(sources: &mut Sources, file: File, data: &dyn DataFacts) -> (Program, Vec<Diagnostic>) {
-    check_parsed(sources, file, &[], data)
+    check_parsed(sources, file, Uses::default(), &[], data)
 }
 
-/// Checks a file of which parsing said `syntax`: what may only follow from that is not said.
+/// Checks a file with those that it uses, of which parsing said `syntax`: what may only follow from that is not said.
 pub fn check_parsed(
     sources: &mut Sources,
     file: File,
+    uses: Uses,
     syntax: &[Diagnostic],
     data: &dyn DataFacts,
 ) -> (Program, Vec<Diagnostic>) {
-    let places = consequences::places(&file);
+    let all = uses.files.iter().map(|(_, f)| f).chain([&file]);
+    let places: Vec<_> = all.flat_map(consequences::places).collect();
     let mut checker = Checker {
         sources,
         library: Library::default(),
         library_defs: BTreeMap::new(),
         defs: BTreeMap::new(),
+        names: names::Names::default(),
         found: Vec::new(),
         reasons: Vec::new(),
         sheet: Sheet::default(),
@@ -109,10 +114,11 @@ pub fn check_parsed(
         forms: forms::Forms::default(),
         meant: BTreeSet::new(),
         read_elsewhere: BTreeSet::new(),
+        used_data: BTreeSet::new(),
         unknown: BTreeMap::new(),
         task_scopes: BTreeMap::new(),
     };
-    let program = checker.run(file);
+    let program = checker.run(file, uses);
     let mut found = checker.found;
     consequences::drop(&mut found, syntax, &places, sources);
     diag::tidy(&mut found);
@@ -120,24 +126,20 @@ pub fn check_parsed(
 }
 
 impl Checker<'_> {
-    fn run(&mut self, file: File) -> Program {
-        let mut order = Vec::new();
-        let mut tasks = Vec::new();
+    fn run(&mut self, file: File, uses: Uses) -> Program {
         self.read_elsewhere = fields_in(&file);
-        for item in file.items {
-            self.declare(item, &mut order, &mut tasks);
-        }
+        let names::Declared { items, mut tasks } = self.declare_files(file, uses);
         let mut program = Program::default();
-        for name in &order {
-            let Some((def, _)) = self.defs.get(name).cloned() else { continue };
+        for (key, name) in &items {
+            let Some((def, _)) = self.defs.get(key).cloned() else { continue };
             let rows = self.declaration(name, &def);
-            if matches!(&def, Def::Layer(decl) if decl.is_model) {
+            if matches!(&def, Def::Layer(decl) if decl.is_model) && key == name {
                 program.models.push((name.clone(), rows));
             }
         }
         // A constant is looked at even if nothing uses it.
-        for name in &order {
-            if let Some((Def::Const(_), span)) = self.defs.get(name).cloned() {
+        for (key, name) in &items {
+            if let Some((Def::Const(_), span)) = self.defs.get(key).cloned() {
                 let mut scope = context::Scope::new(span.file);
                 self.sheet = Sheet::default();
                 self.name_value(name, span, &mut scope);
@@ -152,6 +154,13 @@ impl Checker<'_> {
                 program.tasks.push(task);
             }
         }
+        for (key, name) in &items {
+            if let Some((Def::Data(_), span)) = self.defs.get(key).cloned()
+                && !self.used_data.contains(key)
+            {
+                self.unused_data(name, span);
+            }
+        }
         let mut init = std::mem::take(&mut self.init).graph;
         for (i, var) in self.vars.iter().enumerate() {
             let kind = crate::graph::OutputKind::Update(crate::ops::VarId(i as u32));
@@ -160,85 +169,6 @@ impl Checker<'_> {
         program.vars = std::mem::take(&mut self.vars);
         program.init = init;
         program
-    }
-
-    fn declare(
-        &mut self,
-        item: Item,
-        order: &mut Vec<String>,
-        tasks: &mut Vec<(String, Rc<crate::syntax::ast::TaskDecl>)>,
-    ) {
-        let (name, span, def) = match item.kind {
-            ItemKind::Use(paths) => {
-                for path in paths {
-                    self.use_path(&path);
-                }
-                return;
-            }
-            ItemKind::Error => return,
-            ItemKind::Const { name, value } => (name.name, name.span, Def::Const(Rc::new(value))),
-            ItemKind::Fn(decl) => (decl.name.name.clone(), decl.name.span, Def::Fn(Rc::new(decl))),
-            ItemKind::Layer(decl) => {
-                self.capital(&decl.name.name, decl.name.span);
-                (decl.name.name.clone(), decl.name.span, Def::Layer(Rc::new(decl)))
-            }
-            ItemKind::Optimizer(decl) => (decl.name.name.clone(), decl.name.span, Def::Optimizer(Rc::new(decl))),
-            ItemKind::Data(decl) => (decl.name.name.clone(), decl.name.span, Def::Data(Rc::new(decl))),
-            ItemKind::Task(decl) => {
-                let name = decl.name.as_ref().map_or(decl.kind.word().to_string(), |n| n.name.clone());
-                let span = decl.name.as_ref().map_or(decl.word, |n| n.span);
-                let decl = Rc::new(decl);
-                tasks.push((name.clone(), decl));
-                (name, span, Def::Task)
-            }
-        };
-        if let Some((other, before)) = self.defs.get(&name) {
-            let kind = other.kind();
-            let before = *before;
-            self.report(
-                Diagnostic::error(codes::DUPLICATE_NAME, span, format!("`{name}` is declared twice"))
-                    .label("declared again here")
-                    .also(before, format!("{kind} of this name"))
-                    .help("give one of them another name"),
-            );
-            return;
-        }
-        if !matches!(def, Def::Task) {
-            order.push(name.clone());
-        }
-        self.defs.insert(name, (def, span));
-    }
-
-    fn capital(&mut self, name: &str, span: Span) {
-        if name.starts_with(|c: char| c.is_lowercase()) {
-            let mut letters = name.chars();
-            let better: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-            self.report(
-                Diagnostic::warning(codes::CAPITAL, span, format!("the layer `{name}` begins with a small letter"))
-                    .help(format!("call it `{better}`")),
-            );
-        }
-    }
-
-    /// `use std.layers.Linear`: the standard library needs no `use`, but allows it.
-    fn use_path(&mut self, path: &crate::syntax::ast::UsePath) {
-        let Some(last) = path.parts.last() else { return };
-        if path.parts.first().is_some_and(|p| p.name == "std") {
-            if self.library.module_of(&last.name).is_none() {
-                let meant = suggest::nearest(&last.name, self.library.names()).map(str::to_string);
-                let mut fault = Diagnostic::error(
-                    codes::UNKNOWN_NAME,
-                    last.span,
-                    format!("the standard library has no `{}`", last.name),
-                );
-                if let Some(meant) = meant {
-                    fault = fault.help(format!("did you mean `{meant}`?"));
-                }
-                self.report(fault);
-            }
-            return;
-        }
-        let _: Option<()> = self.not_supported(path.span, "`use` of another file");
     }
 }
 

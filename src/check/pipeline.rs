@@ -142,6 +142,21 @@ impl Checker<'_> {
         Sample { sheet: std::mem::replace(&mut self.sheet, outer), scope }
     }
 
+    /// Looks at a data set that no task takes.
+    pub fn unused_data(&mut self, name: &str, span: Span) {
+        self.calls.clear();
+        self.active.clear();
+        self.training = Some(true);
+        self.sheet = Sheet::default();
+        let mut scope = Scope::new(span.file);
+        let Some(Value::Data(data)) = self.name_value(name, span, &mut scope) else { return };
+        match self.data.facts(&data) {
+            Ok(facts) if facts.warning.is_none() => drop(self.sample_apart(&data, &facts)),
+            Ok(_) => {}
+            Err(fault) => self.report(*fault),
+        }
+    }
+
     /// A field of one sample in the graph at hand.
     fn field_node(&mut self, number: usize, span: Span) -> NodeId {
         let (dtype, shape) = (self.feed.fields[number].dtype, self.feed.fields[number].shape.clone());
@@ -228,13 +243,7 @@ impl Checker<'_> {
     }
 
     /// A field of a source without a pipeline.
-    fn plain_field(
-        &mut self,
-        name: &Ident,
-        data: &DataValue,
-        facts: &Facts,
-        batch: &Option<Sym>,
-    ) -> Option<Value> {
+    fn plain_field(&mut self, name: &Ident, data: &DataValue, facts: &Facts, batch: &Option<Sym>) -> Option<Value> {
         let Some(field) = facts.fields.iter().find(|f| f.name == name.name) else {
             let is_text = facts.texts.contains(&name.name);
             return is_text.then(|| self.text_taken(name));

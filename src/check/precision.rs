@@ -32,7 +32,7 @@ impl Checker<'_> {
     pub fn precision(&mut self, value: &Expr, scope: &mut Scope) -> Option<DType> {
         let span = value.span;
         let unknown = match &value.kind {
-            ExprKind::Name(name) if !self.defs.contains_key(name) && scope.local(name).is_none() => {
+            ExprKind::Name(name) if self.named(name, scope.file).is_none() && scope.local(name).is_none() => {
                 DType::from_name(name).is_none().then(|| name.clone())
             }
             _ => None,

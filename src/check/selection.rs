@@ -72,12 +72,13 @@ impl Checker<'_> {
                     .help("for instance `net.*.bias`"),
             );
         };
+        let file = scope.file;
         let mut value = match scope.local(&root.name) {
             Some(local) => {
                 local.used = true;
                 local.value.clone()
             }
-            None if matches!(self.defs.get(&root.name), Some((super::context::Def::Task, _))) => {
+            None if matches!(self.own_def(&root.name, file), Some((super::context::Def::Task, _))) => {
                 let Some(SelectionPart::Name(member)) = parts.next() else {
                     return self.no_net(root, "a task", scope);
                 };

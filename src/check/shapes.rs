@@ -114,7 +114,7 @@ impl Checker<'_> {
         if let Some((_, sym)) = open.iter().find(|(n, _)| n == name) {
             return Some(Dim::from(sym.clone()));
         }
-        if scope.locals.iter().any(|l| l.name == name) || self.is_const(name) || self.has_member(scope, name) {
+        if scope.locals.iter().any(|l| l.name == name) || self.is_const(name, scope) || self.has_member(scope, name) {
             let mut inner = scope.clone();
             return match self.name_value(name, span, &mut inner)? {
                 Value::Int(d, _) => Some(d),
@@ -136,8 +136,8 @@ impl Checker<'_> {
         Some(Dim::from(sym))
     }
 
-    fn is_const(&self, name: &str) -> bool {
-        matches!(self.defs.get(name), Some((Def::Const(_), _)))
+    fn is_const(&self, name: &str, scope: &Scope) -> bool {
+        matches!(self.own_def(name, scope.file), Some((Def::Const(_), _)))
     }
 
     fn inexact<T>(&mut self, span: Span, a: &Dim, b: &Dim) -> Res<T> {

@@ -40,7 +40,7 @@ impl Checker<'_> {
     ) -> Res<()> {
         let decl = &optimizer.decl;
         let name = decl.name.name.clone();
-        if self.broken.contains(&name) {
+        if self.broken.contains(&decl.name.span) {
             return None;
         }
         let Some(rule) = &decl.update else {

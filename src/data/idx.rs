@@ -27,10 +27,7 @@ pub const INFO: SourceInfo = SourceInfo {
     many_files: false,
     declared: |call| {
         Some(vec![
-            DeclaredField {
-                sizes: &["C", "H", "W"],
-                ..DeclaredField::sized("image", DType::F32, &[None, None, None])
-            },
+            DeclaredField { sizes: &["C", "H", "W"], ..DeclaredField::sized("image", DType::F32, &[None, None, None]) },
             DeclaredField { classes: call.size("classes"), ..DeclaredField::sized("label", DType::I32, &[]) },
         ])
     },

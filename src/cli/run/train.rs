@@ -97,7 +97,7 @@ pub fn run(args: &Args, name: &str, first: Option<Checked>, started: Instant) ->
         train: learn,
         validate,
         seed,
-        source: train::source_hash(&checked.sources.file(checked.file).text),
+        source: train::source_hash(&checked.text()),
         folder: folder.clone(),
         start: start.values,
         stop,
