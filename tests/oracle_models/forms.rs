@@ -148,6 +148,8 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
                 ("head_width", "head_dim"),
                 ("eps", "rms_norm_eps"),
                 ("tied", "tie_word_embeddings"),
+                ("attention_bias", "attention_bias"),
+                ("mlp_bias", "mlp_bias"),
             ]);
             let base = &folder.config["rope_parameters"]["rope_theta"];
             let base = base.as_f64().or(folder.config["rope_theta"].as_f64());
