@@ -59,7 +59,8 @@ fn blocks(name: &str, text: &str) -> Vec<Block> {
 
 /// Every Markdown file, with its name relative to the root.
 fn pages() -> Vec<(String, String)> {
-    let mut paths = vec!["README.md".into(), "ARCHITECTURE.md".into(), "examples/README.md".into()];
+    let mut paths =
+        vec!["README.md".into(), "ARCHITECTURE.md".into(), "examples/README.md".into(), "models/README.md".into()];
     markdown_in(Path::new("docs"), &mut paths);
     paths.into_iter().map(|p| (p.display().to_string(), read(&root().join(&p)))).collect()
 }

@@ -4,8 +4,8 @@
 use crate::folder::Folder;
 
 pub struct Form {
-    /// The file in `models/`.
-    pub file: &'static str,
+    /// What is used of the file in `models/` that has it.
+    pub uses: String,
     pub net: String,
     /// Statements of the step before the loss.
     pub lines: Vec<&'static str>,
@@ -16,9 +16,10 @@ pub struct Form {
     pub inputs: Vec<&'static str>,
 }
 
-fn form(file: &'static str, net: String, line: &'static str, loss: &'static str) -> Form {
+fn form(file: &str, net: String, line: &'static str, loss: &'static str) -> Form {
     let inputs = vec!["x"];
-    Form { file, net, lines: vec![line], loss, outputs: vec![("logits", "scores")], inputs }
+    let uses = format!("{file}.{}", net.split('(').next().unwrap_or_default());
+    Form { uses, net, lines: vec![line], loss, outputs: vec![("logits", "scores")], inputs }
 }
 
 /// PyTorch's name of an activation as our function.
@@ -54,46 +55,47 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
     const CLASSIFY: &str = "cross_entropy(scores, y)";
     Ok(Some(match class {
         "Linear" => form(
-            "linear_regression.nn",
+            "linear_regression",
             format!("LinearRegression({})", args(&[("out", "out_features")])),
             "scores = net(x)",
             "mse(scores, y)",
         ),
         "MLP" => {
             let net = format!("Mlp({})", args(&[("hidden", "h"), ("classes", "o"), ("input", "i")]));
-            form("mlp.nn", net, "scores = net(x)", CLASSIFY)
+            form("mlp", net, "scores = net(x)", CLASSIFY)
         }
         "AE" => {
             let net = format!("Autoencoder({})", args(&[("size", "i"), ("hidden", "a"), ("code", "b")]));
-            let form = form("autoencoder.nn", net, "made = net(x)", "mse(made, x)");
+            let form = form("autoencoder", net, "made = net(x)", "mse(made, x)");
             Form { outputs: vec![("recon", "made")], ..form }
         }
         "CNN" => {
             let net = format!("Cnn({})", args(&[("c1", "c1"), ("c2", "c2"), ("hidden", "h"), ("classes", "o")]));
-            form("cnn.nn", net, "scores = net(x)", CLASSIFY)
+            form("cnn", net, "scores = net(x)", CLASSIFY)
         }
         "KerasCNN" => {
             let net = format!("KerasCnn({})", args(&[("filters", "c"), ("classes", "o")]));
-            let form = form("cnn.nn", net, "scores = net(x)", CLASSIFY);
+            let form = form("cnn", net, "scores = net(x)", CLASSIFY);
             Form { outputs: vec![("prob", "softmax(scores)")], ..form }
         }
         "DWCNN" => {
             let net = format!("DepthwiseCnn({})", args(&[("width", "w"), ("classes", "o")]));
-            form("depthwise_cnn.nn", net, "scores = net(x)", CLASSIFY)
+            form("depthwise_cnn", net, "scores = net(x)", CLASSIFY)
         }
         "ResNet18" => {
             let net = format!("ResNet({})", args(&[("width", "w"), ("classes", "nc")]));
-            form("resnet.nn", net, "scores = net(x)", CLASSIFY)
+            form("resnet", net, "scores = net(x)", CLASSIFY)
         }
         "UNet" => {
             let net = format!("UNet({})", args(&[("width", "w"), ("classes", "o")]));
-            form("unet.nn", net, "scores = net(x)", "cross_entropy(permute(scores, [0, 2, 3, 1]), y)")
+            form("unet", net, "scores = net(x)", "cross_entropy(permute(scores, [0, 2, 3, 1]), y)")
         }
         "VAE" => {
             let net = format!("Vae({})", args(&[("hidden", "h"), ("latent", "z")]));
             let line = "(recon, mu, logvar) = net(x, eps)";
-            let form = form("vae.nn", net, line, "vae_loss(recon, x, mu, logvar)");
+            let form = form("vae", net, line, "vae_loss(recon, x, mu, logvar)");
             Form {
+                uses: "vae.{Vae, vae_loss}".into(),
                 outputs: vec![("recon", "recon"), ("mu", "mu"), ("logvar", "logvar")],
                 inputs: vec!["x", "eps"],
                 ..form
@@ -101,13 +103,13 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
         }
         "Dual" => {
             let net = format!("DualTower({})", args(&[("width", "d")]));
-            let form = form("dual_tower.nn", net, "scores = net(a, b)", "pair_loss(scores)");
-            Form { inputs: vec!["a", "b"], ..form }
+            let form = form("dual_tower", net, "scores = net(a, b)", "pair_loss(scores)");
+            Form { uses: "dual_tower.{DualTower, pair_loss}".into(), inputs: vec!["a", "b"], ..form }
         }
         "AttnCls" => {
             let net = args(&[("vocab", "V"), ("context", "T"), ("width", "d"), ("heads", "h"), ("classes", "o")]);
             let net = format!("AttentionClassifier({net})");
-            form("attention_classifier.nn", net, "scores = net(x)", CLASSIFY)
+            form("attention_classifier", net, "scores = net(x)", CLASSIFY)
         }
         "Seq2Seq" => {
             let net = args(&[
@@ -120,7 +122,7 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
             ]);
             let net = format!("Seq2Seq({net}, dropout: 0)");
             let loss = "cross_entropy(scores, tgt[:, 1:], label_smoothing: 0.1)";
-            let form = form("transformer.nn", net, "scores = net(src, tgt[:, :-1])", loss);
+            let form = form("transformer", net, "scores = net(src, tgt[:, :-1])", loss);
             Form { inputs: vec!["src", "tgt"], ..form }
         }
         "transformers.GPT2LMHeadModel" => {
@@ -135,7 +137,7 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
                 ("eps", "layer_norm_epsilon"),
             ]);
             net += &activation(folder, "activation_function")?;
-            language_model("gpt2.nn", format!("Gpt2({net})"))
+            language_model("gpt2", format!("Gpt2({net})"))
         }
         "transformers.LlamaForCausalLM" => {
             let mut net = args(&[
@@ -155,12 +157,12 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
             let base = base.as_f64().or(folder.config["rope_theta"].as_f64());
             net += &base.map_or(String::new(), |b| format!(", base: {b:?}"));
             net += &activation(folder, "hidden_act")?;
-            language_model("llama.nn", format!("Llama({net})"))
+            language_model("llama", format!("Llama({net})"))
         }
         "transformers.BertModel" => {
             let line = "(states, pooled) = net(ids, mask == 1, type)";
             let loss = "mean(states ^ 2) + mean(sum(pooled, axis: 1))";
-            let form = form("bert.nn", format!("Bert({})", bert(folder)?), line, loss);
+            let form = form("bert", format!("Bert({})", bert(folder)?), line, loss);
             Form {
                 outputs: vec![("last_hidden_state", "states"), ("pooler_output", "pooled")],
                 inputs: vec!["ids", "mask", "type"],
@@ -169,7 +171,7 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
         }
         "transformers.BertForSequenceClassification" => {
             let net = format!("BertClassifier(classes: {}, {})", folder.int("num_labels")?, bert(folder)?);
-            let form = form("bert.nn", net, "scores = net(ids, mask == 1, type)", CLASSIFY);
+            let form = form("bert", net, "scores = net(ids, mask == 1, type)", CLASSIFY);
             Form { inputs: vec!["ids", "mask", "type"], ..form }
         }
         "transformers.ViTForImageClassification" => {
@@ -189,14 +191,14 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
                 folder.int("num_labels")?,
                 activation(folder, "hidden_act")?
             );
-            form("vit.nn", net, "scores = net(x)", CLASSIFY)
+            form("vit", net, "scores = net(x)", CLASSIFY)
         }
         _ => return Ok(None),
     }))
 }
 
 /// The next token at every place.
-fn language_model(file: &'static str, net: String) -> Form {
+fn language_model(file: &str, net: String) -> Form {
     let form = form(file, net, "scores = net(ids)", "cross_entropy(scores[:, :-1], ids[:, 1:])");
     Form { inputs: vec!["ids"], ..form }
 }

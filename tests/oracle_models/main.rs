@@ -70,7 +70,7 @@ fn compare(folder: &Folder, form: &Form, target: Target) -> Result<(Errors, Time
     let mut times = Times::default();
     for (i, (name, curve)) in curves.iter().enumerate() {
         let text = run::text(folder, form, &run::optimizer(name, &curve["params"])?)?;
-        let explain = |why: String| format!("{why}\n{}", &text[text.rfind("\ntrain {").unwrap_or(0)..]);
+        let explain = |why: String| format!("{why}\n{text}");
         if i == 0 {
             outputs(folder, form, &text, &scratch, target, &mut errors).map_err(explain)?;
         }
@@ -200,14 +200,18 @@ fn gradients(
 #[test]
 fn models_have_no_mistakes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    let entries = std::fs::read_dir(folder).expect("the folder can be read");
-    let files: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_file()).collect();
+    let entries = std::fs::read_dir(&folder).expect("the folder can be read");
+    let files: Vec<_> =
+        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "nn")).collect();
     assert!(files.len() > 10, "{files:?}");
+    let list = std::fs::read_to_string(folder.join("README.md")).expect("the list can be read");
     for file in files {
         let checked = driver::check_file(&file, &Options::default()).expect("the file can be read");
         let found: Vec<_> = checked.diagnostics.iter().map(|d| (&d.headline, d.primary.as_ref())).collect();
         assert!(found.is_empty(), "{}: {found:?}", file.display());
         assert!(!checked.program.models.is_empty(), "{} has no model", file.display());
+        let name = file.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
+        assert!(list.contains(&format!("[`{name}`]({name})")), "models/README.md does not list {name}");
     }
 }
 

@@ -39,10 +39,8 @@ impl Drop for Scratch {
     }
 }
 
-/// The model's file with a task that trains it and one that shows what it gives.
+/// A program with a task that trains the model and one that shows what it gives.
 pub fn text(folder: &Folder, form: &Form, optimizer: &str) -> Result<String, String> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(form.file);
-    let model = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
     let fields: Vec<&str> = folder.fields().collect();
     let data: Vec<String> = fields.iter().map(|f| format!("{f}: \"{f}.npy\"")).collect();
     let mut used: Vec<&str> = fields.clone();
@@ -59,8 +57,9 @@ pub fn text(folder: &Folder, form: &Form, optimizer: &str) -> Result<String, Str
     let results: Vec<&str> = form.outputs.iter().map(|(_, e)| *e).collect();
     let results = if results.len() == 1 { results[0].to_string() } else { format!("({})", results.join(", ")) };
     Ok(format!(
-        "{model}\ntrain {{\n{common}  steps = {STEPS}\n  optimizer = {optimizer}\n\n  step({}) {{\n{lines}    minimize {}\n  }}\n}}\n\n\
+        "use {}\n\ntrain {{\n{common}  steps = {STEPS}\n  optimizer = {optimizer}\n\n  step({}) {{\n{lines}    minimize {}\n  }}\n}}\n\n\
          predict show {{\n{common}\n  step({}) {{\n{lines}    {results}\n  }}\n}}\n",
+        form.uses,
         used.join(", "),
         form.loss,
         form.inputs.join(", "),
@@ -104,8 +103,10 @@ fn said(fault: &nnc::diag::Diagnostic) -> String {
 impl Run {
     /// With `gradients`, a training step gives them too.
     pub fn new(text: &str, scratch: &Scratch, task: &str, target: Target, gradients: bool) -> Result<Run, String> {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let options = Options { data_root: Some(scratch.0.clone()), ..Options::default() };
         let started = Instant::now();
-        let mut checked = driver::check_text("model.nn", text.to_string(), &scratch.0, &Options::default());
+        let mut checked = driver::check_text("program.nn", text.to_string(), &models, &options);
         let check = started.elapsed().as_secs_f64() * 1e3;
         if !checked.diagnostics.is_empty() {
             return Err(checked.diagnostics.iter().map(said).collect::<Vec<_>>().join("\n"));
