@@ -53,6 +53,10 @@ pub fn emit(
         }
         "hir" => match (entry, &task.train) {
             (Entry::Train, Some(train)) => graph::print(&train.graph),
+            (Entry::Once, _) => {
+                let once = task.generation.as_ref().and_then(|g| g.once.as_ref());
+                once.map_or_else(String::new, |step| graph::print(&step.graph))
+            }
             _ => graph::print(&task.eval.graph),
         },
         "graph" => graph::print(&stages::built_graph(task, entry, batch)?),

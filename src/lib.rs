@@ -19,7 +19,7 @@
 //! - 9, [`engine`]: a task that can run, on the processor or by [`interpreter`], the reference in double precision.
 //!   [`stages`] holds the way of a task's graphs through 3 to 5.
 //! - Around a run: [`data`] (sources and batches; [`data_facts`] tells the checker about them), [`artifact`] (checkpoints, run
-//!   folders), [`train`] (the loop).
+//!   folders), [`train`] (the loop), [`generate`] (texts, token by token).
 //! - [`driver`] ties the front together; [`emit`] shows the state after any stage.
 
 pub mod artifact;
@@ -34,6 +34,7 @@ pub mod dims;
 pub mod driver;
 pub mod emit;
 pub mod engine;
+pub mod generate;
 pub mod graph;
 pub mod interpreter;
 pub mod ops;

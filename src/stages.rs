@@ -35,6 +35,13 @@ fn built_graph_of(task: &Task, entry: Entry, batch: usize, lengths: &[usize]) ->
             ));
         }
         (Entry::Eval, _) => &task.eval,
+        (Entry::Once, _) => match task.generation.as_ref().and_then(|g| g.once.as_ref()) {
+            Some(once) => once,
+            None => {
+                let what = format!("`{}` computes nothing once a prompt", task.name);
+                return Err(Box::new(Diagnostic::error(codes::USAGE, task.span, what)));
+            }
+        },
     };
     let graph = build::build(&step.graph, &Sizes::with(task, batch, lengths))?;
     Ok(opt::precision::with_precision(graph, task.settings.precision.unwrap_or(ops::DType::F32)))

@@ -4,7 +4,7 @@
 //! A block marked `nn` is a whole program without a fault. `nn fails E0301` gives errors with this code and no other.
 //! `nn fragment` is part of a program and only parsed.
 
-use nnc::check::SETTINGS;
+use nnc::check::{GENERATE_SETTINGS, SETTINGS};
 use nnc::diag::{self, Code, Format, codes};
 use nnc::driver::{self, Checked};
 use nnc::{data, syntax};
@@ -223,7 +223,7 @@ fn examples_check_and_are_listed() {
 #[test]
 fn the_language_names_every_setting_and_source() {
     let text = read(&root().join("docs/language.md"));
-    let names = SETTINGS.iter().copied().chain(data::sources().iter().map(|s| s.name));
+    let names = SETTINGS.iter().chain(GENERATE_SETTINGS).copied().chain(data::sources().iter().map(|s| s.name));
     let missing: Vec<&str> = names.filter(|n| !text.contains(&format!("`{n}"))).collect();
     assert!(missing.is_empty(), "docs/language.md does not name {missing:?}");
 }

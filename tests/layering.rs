@@ -27,6 +27,7 @@ const ORDER: &[&[&str]] = &[
     &["reference"],
     &["artifact"],
     &["train"],
+    &["generate"],
     &["uses"],
     &["driver"],
     &["emit"],

@@ -1,7 +1,7 @@
 //! Stage 3: from sizes with names to sizes with numbers. In goes a graph that check made and the numbers of its names, out
 //! comes a graph that can run.
 
-use crate::check::{Program, Task};
+use crate::check::{FieldFrom, Program, Task};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::{Dim, Sym};
 use crate::graph::{Graph, Node, TensorType};
@@ -28,8 +28,12 @@ impl Sizes {
     /// The sizes of a task at a batch size and, for each size that differs from batch to batch, its number.
     pub fn with(task: &Task, batch: usize, lengths: &[usize]) -> Sizes {
         let mut known: Vec<(Sym, usize)> = task.batch.iter().map(|b| (b.clone(), batch)).collect();
-        for (i, (_, sym)) in task.varying().enumerate() {
-            known.push((sym.clone(), lengths.get(i).copied().unwrap_or(MIDDLING)));
+        for (i, (field, sym)) in task.varying().enumerate() {
+            let middling = match task.fields.get(field).map(|f| &f.from) {
+                Some(FieldFrom::Growing) => task.generation.as_ref().and_then(|g| g.limit).unwrap_or(MIDDLING),
+                _ => MIDDLING,
+            };
+            known.push((sym.clone(), lengths.get(i).copied().unwrap_or(middling)));
         }
         Sizes { known, assumed: task.assumed }
     }

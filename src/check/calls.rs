@@ -594,6 +594,7 @@ impl Checker<'_> {
                 }
                 continue;
             }
+            self.growing_limit(clause.relation, &left, &right);
             let difference = left.sub(&right).number();
             let holds = match (clause.relation, difference) {
                 (_, None) => true,

@@ -33,6 +33,8 @@ pub struct Forms {
     pub slots: BTreeMap<String, Span>,
     /// The running averages that evaluation uses.
     pub averages: BTreeMap<VarId, VarId>,
+    /// The task generates: what it says of its output.
+    pub generating: Option<super::generation::Generating>,
     /// Nets of other tasks: which instance of this task is the copy of which.
     pub copies: BTreeMap<(usize, InstanceId), InstanceId>,
 }
@@ -42,7 +44,8 @@ impl Forms {
     pub fn of_task(&mut self, decl: &TaskDecl) {
         let copies = std::mem::take(&mut self.copies);
         let trains = decl.kind == TaskKind::Train;
-        *self = Forms { trains, copies, reported: reported_only(decl), ..Forms::default() };
+        let generating = (decl.kind == TaskKind::Generate).then(super::generation::Generating::default);
+        *self = Forms { trains, copies, generating, reported: reported_only(decl), ..Forms::default() };
     }
 
     /// The variable that is read where this one is meant.

@@ -15,6 +15,7 @@ mod explain;
 mod expr;
 mod foreign;
 mod forms;
+mod generation;
 mod gradients;
 mod groups;
 mod layers;
@@ -23,6 +24,7 @@ mod minimize;
 mod moves;
 mod names;
 mod nets;
+mod once;
 mod parameters;
 mod patterns;
 mod pipeline;
@@ -43,6 +45,7 @@ mod values;
 mod vmap;
 
 pub use context::{DataFacts, Facts, FieldFacts};
+pub use generation::GENERATE_SETTINGS;
 pub use library::{FILES as LIBRARY_FILES, Library};
 pub use names::Uses;
 pub use pipeline::as_tokenizer;
@@ -186,7 +189,7 @@ pub fn override_values(
             Some((task, name)) => (Some(task), name),
             None => (task, path.as_str()),
         };
-        let mut known: Vec<String> = SETTINGS.iter().map(|s| s.to_string()).collect();
+        let mut known: Vec<String> = SETTINGS.iter().chain(GENERATE_SETTINGS).map(|s| s.to_string()).collect();
         let mut done = false;
         for item in &mut file.items {
             let start = item.span;
@@ -220,7 +223,8 @@ pub fn override_values(
                             }
                         }
                     }
-                    if !found && SETTINGS.contains(&name) && decl.kind == TaskKind::Train {
+                    let settings = generation::settings_of(decl.kind);
+                    if !found && settings.contains(&name) && matches!(decl.kind, TaskKind::Train | TaskKind::Generate) {
                         let ident = crate::syntax::ast::Ident { name: name.to_string(), span: start.head() };
                         decl.body.push(crate::syntax::ast::TaskStmt {
                             kind: TaskStmtKind::Bind { name: ident, value: value.clone() },

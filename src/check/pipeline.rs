@@ -85,12 +85,12 @@ pub struct Sample {
 }
 
 impl Sample {
-    fn value(&mut self, name: &str) -> Option<Value> {
+    pub fn value(&mut self, name: &str) -> Option<Value> {
         self.scope.local(name).map(|l| l.value.clone())
     }
 
     /// The names of all fields, each once.
-    fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for local in &self.scope.locals {
             if !names.contains(&local.name) {
@@ -191,7 +191,9 @@ impl Checker<'_> {
         };
         for param in params {
             let name = &param.name;
+            let growing = self.growing_field(&name.name, name.span, batch);
             let value = match &mut sample {
+                _ if growing.is_some() => growing,
                 Some(sample) => match sample.value(&name.name) {
                     Some(Value::Tensor(node)) => match sample.field_of(node) {
                         Some(number) => Some(self.batched_field(number, name.span, batch)),
@@ -591,7 +593,7 @@ impl Checker<'_> {
     }
 
     /// A sample that leaves no trace.
-    fn sample_apart(&mut self, data: &DataValue, facts: &Facts) -> Sample {
+    pub fn sample_apart(&mut self, data: &DataValue, facts: &Facts) -> Sample {
         let feed = std::mem::take(&mut self.feed);
         let draws = self.draws.clone();
         let sample = self.sample(data, facts);

@@ -44,7 +44,7 @@ pub enum ReportKind {
     Metric,
     /// Reported by a metric with state: what it said last.
     Running,
-    /// The value of a `predict` step.
+    /// The value of a `predict` step, or the scores of the next token of a `generate` step.
     Prediction,
     /// Written to the file that is its name.
     Saved,
@@ -92,13 +92,19 @@ pub enum FieldFrom {
     Length(usize),
     /// Uniform numbers in 0..1, keyed by the seed, this site, the sample and the epoch.
     Draw { site: u64 },
+    /// The tokens so far, of a task that generates.
+    Growing,
+    /// The value at this place of what a task that generates computes once a prompt; `shape` is without the batch axis.
+    Once(u32),
 }
 
 impl FieldUse {
     /// The axis whose size differs from batch to batch: always the first.
     pub fn varying(&self) -> Option<&Sym> {
         match self.from {
-            FieldFrom::Tokens { max: None, .. } | FieldFrom::Varying | FieldFrom::Alone => self.shape.first()?.as_sym(),
+            FieldFrom::Tokens { max: None, .. } | FieldFrom::Varying | FieldFrom::Alone | FieldFrom::Growing => {
+                self.shape.first()?.as_sym()
+            }
             _ => None,
         }
     }
@@ -136,6 +142,42 @@ pub struct StopWhen {
     /// Whether lower is better; decided for every task that is whole.
     pub lower: Option<bool>,
     pub span: Span,
+}
+
+/// What a task that generates says beside its step.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// The field that grows, by its place among the task's.
+    pub output: usize,
+    /// The text that its tokens are cut from; none if the source itself cuts it.
+    pub text: Option<TextValue>,
+    /// The source's field, if the source cuts it.
+    pub source: String,
+    pub tokenizer: TokenizerValue,
+    /// Whether it begins with the start mark.
+    pub start: bool,
+    /// Whether the end mark ends it.
+    pub end: bool,
+    /// The most tokens of it that the net takes.
+    pub limit: Option<usize>,
+    pub choice: Choice,
+    /// What does not depend on the growing field: computed once a prompt. Its values are fields of the step.
+    pub once: Option<StepGraph>,
+}
+
+/// How the next token is chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// The most tokens to add.
+    pub max_tokens: usize,
+    /// Scores are divided by it; the most likely token is taken if it is 0.
+    pub temperature: f64,
+    /// Only so many of the most likely tokens are drawn from.
+    pub top_k: Option<usize>,
+    /// Only the most likely tokens that together have this probability are drawn from.
+    pub top_p: Option<f64>,
+    /// The number of texts that grow side by side; 1 is no beam search.
+    pub beam: usize,
 }
 
 /// `load SELECTION from "file"`
@@ -177,6 +219,8 @@ pub struct Task {
     pub averages: Vec<(VarId, VarId)>,
     /// The number that stands for every size that only absent data knows: for steps on random numbers alone.
     pub assumed: Option<usize>,
+    /// Of a task that generates.
+    pub generation: Option<Generation>,
 }
 
 impl Task {

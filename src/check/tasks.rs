@@ -1,6 +1,7 @@
 //! Tasks: settings, nets, and the step, evaluated once for training and once for evaluation.
 
 use super::context::{Checker, Facts, Res, Scope, Sheet};
+use super::generation::{GENERATE_SETTINGS, settings_of};
 use super::program::{Every, Report, ReportKind, Settings, StepGraph, Task};
 use super::updates::Between;
 use super::values::{DataValue, OptimizerValue, Ty, Value};
@@ -80,10 +81,6 @@ impl Checker<'_> {
             };
             scope.bind(&param.name.name, value, param.name.span);
         }
-        if decl.kind == TaskKind::Generate {
-            let _: Res<()> = self.not_supported(decl.word, "a `generate` task");
-            return None;
-        }
         let mut settings = Settings::default();
         let mut data = None;
         let mut state = StepState::default();
@@ -99,7 +96,7 @@ impl Checker<'_> {
             match &stmt.kind {
                 TaskStmtKind::Bind { name, value } => {
                     let unused = !mentioned.contains(&name.name) && !self.read_elsewhere.contains(&name.name);
-                    let renamed = if unused { self.meant_setting(name, &names) } else { None };
+                    let renamed = if unused { self.meant_setting(name, &names, decl.kind) } else { None };
                     let name = renamed.as_ref().unwrap_or(name);
                     self.task_binding(name, value, &mut settings, &mut data, &mut state, &mut scope);
                 }
@@ -112,7 +109,10 @@ impl Checker<'_> {
             let _: Res<()> = self.fail(
                 Diagnostic::error(codes::MISSING_PART, decl.word, format!("`{name}` has no `step`"))
                     .label("a task says what one step does")
-                    .help("add `step(image, label) { … }`, with the fields that it takes"),
+                    .help(match decl.kind {
+                        TaskKind::Generate => "add `step(token) { net(token) }`, with the fields that it takes",
+                        _ => "add `step(image, label) { … }`, with the fields that it takes",
+                    }),
             );
             return None;
         };
@@ -120,6 +120,10 @@ impl Checker<'_> {
         self.feed = super::pipeline::FeedFields::default();
         // Data that could not be read was reported: its fields are unknown.
         let has_data = scope.local("data").is_some();
+        let generates = decl.kind == TaskKind::Generate;
+        if generates {
+            settings.batch = Some(self.generated(decl, data.as_ref(), facts.as_ref(), has_data));
+        }
         let batch = settings.batch.is_some().then(|| self.fresh("B"));
         let mut train = None;
         let mut eval = None;
@@ -162,6 +166,9 @@ impl Checker<'_> {
             }
             if decl.kind == TaskKind::Predict {
                 self.predictions(value, step.body.span);
+            } else if generates && self.errors() == errors {
+                let span = step.body.stmts.last().map_or(step.body.span, |s| s.span);
+                self.next_token(value, span, batch.as_ref());
             }
             let done = self.step.take().unwrap_or_default();
             if let (true, Some(decay)) = (training, state.average) {
@@ -223,15 +230,17 @@ impl Checker<'_> {
             self.unused_bindings(decl, &scope);
         }
         let mut eval = eval.unwrap_or_default();
-        let fields = {
+        let mut fields = {
             let mut graphs: Vec<_> = train.iter_mut().map(|t: &mut StepGraph| &mut t.graph).collect();
             graphs.push(&mut eval.graph);
             std::mem::take(&mut self.feed).used(&mut graphs)
         };
+        let generation = self.generation(&mut eval, &mut fields, batch.as_ref());
         let rows = self.rows.split_off(first_row);
         self.task_scopes.insert(name.clone(), scope.locals.iter().map(|l| (l.name.clone(), l.value.clone())).collect());
         let mut vars = BTreeSet::new();
-        for graph in train.iter().map(|t| &t.graph).chain([&eval.graph]) {
+        let once = generation.iter().filter_map(|g| Some(&g.once.as_ref()?.graph));
+        for graph in train.iter().map(|t| &t.graph).chain([&eval.graph]).chain(once) {
             for node in &graph.nodes {
                 if let Op::Read(var) = node.op {
                     vars.insert(var);
@@ -263,6 +272,7 @@ impl Checker<'_> {
             metrics,
             averages: self.forms.averages.iter().map(|(p, a)| (*p, *a)).collect(),
             assumed: None,
+            generation,
         })
     }
 
@@ -276,12 +286,18 @@ impl Checker<'_> {
         state: &mut StepState,
         scope: &mut Scope,
     ) {
+        if self.generation_setting(name, value, scope) {
+            return;
+        }
         if name.name == "precision" {
             settings.precision = self.precision(value, scope);
             return;
         }
-        let is_setting = SETTINGS.contains(&name.name.as_str());
-        if name.name == "stop_when" {
+        let is_setting = match self.forms.generating.is_some() {
+            true => GENERATE_SETTINGS.contains(&name.name.as_str()),
+            false => SETTINGS.contains(&name.name.as_str()),
+        };
+        if is_setting && name.name == "stop_when" {
             settings.stop_when = self.stop_when(value, scope);
             return;
         }
@@ -447,11 +463,13 @@ impl Checker<'_> {
     }
 
     /// Reports a binding that nothing uses and whose name is nearly that of a setting; gives the setting.
-    fn meant_setting(&mut self, name: &Ident, names: &[Ident]) -> Option<Ident> {
-        if SETTINGS.contains(&name.name.as_str()) || name.name.is_empty() {
+    fn meant_setting(&mut self, name: &Ident, names: &[Ident], kind: TaskKind) -> Option<Ident> {
+        let settings = settings_of(kind);
+        if settings.contains(&name.name.as_str()) || name.name.is_empty() {
             return None;
         }
-        let meant = other_setting(&name.name).or_else(|| suggest::nearest(&name.name, SETTINGS.iter().copied()))?;
+        let other = other_setting(&name.name).filter(|s| settings.contains(s));
+        let meant = other.or_else(|| suggest::nearest(&name.name, settings.iter().copied()))?;
         self.report(
             Diagnostic::error(codes::UNKNOWN_SETTING, name.span, format!("there is no setting `{}`", name.name))
                 .label("nothing uses this")
@@ -479,6 +497,12 @@ impl Checker<'_> {
             let headline = format!("`{name}` is neither a setting nor used");
             let fault = Diagnostic::error(codes::UNKNOWN_SETTING, span, headline).label("nothing uses this").help(
                 match name.as_str() {
+                    _ if decl.kind == TaskKind::Generate && SETTINGS.contains(&name.as_str()) => {
+                        "it is a setting of tasks that train; remove it here"
+                    }
+                    _ if decl.kind != TaskKind::Generate && GENERATE_SETTINGS.contains(&name.as_str()) => {
+                        "it is a setting of `generate` tasks; remove it here"
+                    }
                     "lr" | "learning_rate" => "the rate is the optimizer's: `optimizer = Adam(lr: 1e-3)`",
                     _ => "use it in the step, or remove it",
                 },
@@ -552,6 +576,11 @@ fn other_setting(name: &str) -> Option<&'static str> {
         "grad_clip" | "clip_grad_norm" | "max_grad_norm" | "clipnorm" => Some("clip_norm"),
         "early_stopping" => Some("stop_when"),
         "accumulation_steps" | "grad_accum" => Some("accumulate"),
+        "max_new_tokens" | "max_length" | "max_len" | "num_tokens" => Some("max_tokens"),
+        "num_beams" | "beams" | "beam_size" | "beam_width" => Some("beam"),
+        "temp" => Some("temperature"),
+        "k" | "topk" => Some("top_k"),
+        "nucleus" | "topp" => Some("top_p"),
         _ => None,
     }
 }

@@ -65,6 +65,9 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
 pub fn entries_of(task: &Task) -> &'static [(Entry, &'static str)] {
     match task.train {
         Some(_) => &[(Entry::Train, "train"), (Entry::Eval, "eval")],
+        None if task.generation.as_ref().is_some_and(|g| g.once.is_some()) => {
+            &[(Entry::Once, "once"), (Entry::Eval, "eval")]
+        }
         None => &[(Entry::Eval, "eval")],
     }
 }

@@ -114,10 +114,28 @@ pub fn run_flags() -> Vec<String> {
     own.map(String::from).chain(["help".to_string()]).collect()
 }
 
+/// What `nnc run FILE TASK --help` says of the task; none if that is not what is asked.
+fn task_help(args: Vec<std::ffi::OsString>) -> Option<String> {
+    let asks = |a: &std::ffi::OsString| a == "--help" || a == "-h";
+    if !args.iter().any(asks) {
+        return None;
+    }
+    let rest = args.into_iter().filter(|a| !asks(a)).collect();
+    let (args, _) = run::flags::take(rest, &run_flags());
+    match Cli::try_parse_from(args).ok()?.command {
+        Command::Run(args) => run::generate::help(&args),
+        _ => None,
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let started = Instant::now();
     std::panic::set_hook(Box::new(bug));
+    if let Some(help) = task_help(std::env::args_os().collect()) {
+        output::print(&help);
+        return ExitCode::SUCCESS;
+    }
     // A task's parameters are flags of `nnc run`, which only its file knows.
     let (args, flags) = run::flags::take(std::env::args_os().collect(), &run_flags());
     let cli = Cli::parse_from(args);

@@ -151,6 +151,17 @@ impl Vocabulary {
         pieces(&self.tokenizer, text, |piece| out.push(self.number(piece)));
     }
 
+    /// The pieces of a text that have no number of their own, each once, in order.
+    pub fn unknown<'t>(&self, text: &'t str) -> Vec<&'t str> {
+        let mut found = Vec::new();
+        pieces(&self.tokenizer, text, |piece| {
+            if self.number(piece) == UNKNOWN && !found.contains(&piece) {
+                found.push(piece);
+            }
+        });
+        found
+    }
+
     /// The token of a number; none for padding, marks and numbers that there are not.
     pub fn token(&self, number: i32) -> Option<&str> {
         match usize::try_from(number).ok()? {

@@ -68,6 +68,7 @@ codes! {
     UNUSED_BINDING W1001 "unused-binding";
     CAPITAL W1002 "capital";
     DATA_UNCHECKED W1003 "data-unchecked";
+    PROMPT W1004 "prompt";
 }
 
 /// The code with this id (`E0301`) or name (`shape-mismatch`).

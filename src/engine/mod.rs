@@ -25,6 +25,8 @@ pub enum Entry {
     Train,
     /// Forward only: validation, evaluation, prediction.
     Eval,
+    /// What a task that generates computes once a prompt; its values are fields of the other entry.
+    Once,
 }
 
 /// What a step is given.

@@ -5,7 +5,7 @@
 use super::Result;
 use crate::check::{FieldFrom, FieldUse, Task, TextValue};
 use crate::data::vocabulary::{END, PAD, START};
-use crate::data::{self, Dataset, HoldOut, Loader, OpenedData, Ragged, View, Vocabulary};
+use crate::data::{self, Dataset, HoldOut, Loader, OpenedData, Ragged, Tokenizer, View, Vocabulary};
 use crate::data_facts::{fit, no_text, source_args, tokenizer_of};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
@@ -46,6 +46,8 @@ enum Column {
     Length { list: usize, max: Option<usize> },
     /// Draws, so many a sample.
     Draw { site: u64, count: usize },
+    /// By whoever generates.
+    Elsewhere,
 }
 
 /// The metadata of a checkpoint that begin with this are vocabularies, by what they are of.
@@ -59,7 +61,28 @@ pub fn open(task: &Task, root: &Path) -> Result<Option<OpenedData>> {
 /// [`open`] with the vocabularies that a checkpoint's metadata hold, as far as they are of the same texts.
 pub fn open_with(task: &Task, root: &Path, saved: &BTreeMap<String, String>) -> Result<Option<OpenedData>> {
     let Some(value) = &task.data else { return Ok(None) };
-    let mut opened = data::open(&value.source, &source_args(value)?, root)?;
+    let opened = data::open(&value.source, &source_args(value)?, root)?;
+    tokenized(task, value.span, opened, saved, |opened, text, cut| fit(opened, text, cut, value.span)).map(Some)
+}
+
+/// The metadata of a checkpoint that is the vocabulary of this text, or of a field that the source itself cuts.
+pub fn vocabulary_key(text: std::result::Result<&TextValue, &str>, tokenizer: &Tokenizer) -> String {
+    match text {
+        Ok(text) => format!("{VOCABULARY}{text} |> {}", tokenizer.text()),
+        Err(field) => format!("{VOCABULARY}{field}"),
+    }
+}
+
+/// A data set with the numbers of the texts that a task's fields are made of. Vocabularies that are not `saved` come
+/// from `fitted`.
+pub fn tokenized(
+    task: &Task,
+    place: Span,
+    opened: OpenedData,
+    saved: &BTreeMap<String, String>,
+    fitted: impl Fn(&OpenedData, &TextValue, &Tokenizer) -> Result<Vocabulary>,
+) -> Result<OpenedData> {
+    let mut opened = opened;
     let (mut ragged, mut of_test) = (Vec::new(), Vec::new());
     for field in &task.fields {
         let FieldFrom::Tokens { text, tokenizer, start, end, .. } = &field.from else { continue };
@@ -70,19 +93,19 @@ pub fn open_with(task: &Task, root: &Path, saved: &BTreeMap<String, String>) -> 
         let tokenizer = tokenizer_of(tokenizer);
         if !tokenizer.is_there() {
             let what = format!("`{}` cannot run yet", tokenizer.text());
-            let d = Diagnostic::error(codes::NOT_SUPPORTED, value.span, what);
+            let d = Diagnostic::error(codes::NOT_SUPPORTED, place, what);
             return Err(Box::new(d.help("`characters()` and `words(n)` work today")));
         }
-        let of = format!("{VOCABULARY}{text} |> {}", tokenizer.text());
+        let of = vocabulary_key(Ok(text), &tokenizer);
         let vocabulary = match saved.get(&of).and_then(|json| Vocabulary::from_json(&tokenizer, json)) {
             Some(vocabulary) => vocabulary,
-            None => fit(&opened, text, &tokenizer, value.span)?,
+            None => fitted(&opened, text, &tokenizer)?,
         };
         let (vocabulary, marks) = (Arc::new(vocabulary), (start.then_some(START), end.then_some(END)));
         let list = |set: &Dataset| {
             let mut list = Ragged::new(key.clone(), vocabulary.clone());
             for row in 0..set.count {
-                list.push(text_of(set, text, row, value.span)?, marks.0, marks.1);
+                list.push(text_of(set, text, row, place)?, marks.0, marks.1);
             }
             Ok::<Ragged, Box<Diagnostic>>(list)
         };
@@ -91,14 +114,14 @@ pub fn open_with(task: &Task, root: &Path, saved: &BTreeMap<String, String>) -> 
         }
         ragged.push(list(&opened.dataset)?);
     }
-    let in_use = || Box::new(Diagnostic::error(codes::INTERNAL, value.span, "the data is in use"));
+    let in_use = || Box::new(Diagnostic::error(codes::INTERNAL, place, "the data is in use"));
     if !ragged.is_empty() {
         Arc::get_mut(&mut opened.dataset).ok_or_else(in_use)?.ragged = ragged;
         if let HoldOut::Official(test) = &mut opened.hold_out {
             Arc::get_mut(test).ok_or_else(in_use)?.ragged = of_test;
         }
     }
-    Ok(Some(opened))
+    Ok(opened)
 }
 
 /// What a list of numbers is made for.
@@ -201,6 +224,10 @@ impl Feed {
                     let (list, max) = list_of(wanted)?;
                     Column::Ragged { list, max }
                 }
+                FieldFrom::Growing | FieldFrom::Once(_) => Column::Elsewhere,
+                FieldFrom::Length(of) if fields.get(*of).is_some_and(|f| f.from == FieldFrom::Growing) => {
+                    Column::Elsewhere
+                }
                 FieldFrom::Length(of) => {
                     let (list, max) = list_of(fields.get(*of).unwrap_or(wanted))?;
                     Column::Length { list, max }
@@ -291,6 +318,7 @@ impl Feed {
                         buffer.extend_from_slice(&(length as i32).to_ne_bytes());
                     }
                 }
+                Column::Elsewhere => buffer.clear(),
                 Column::Draw { site, count } => {
                     buffer.clear();
                     for row in rows {

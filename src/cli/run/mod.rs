@@ -1,7 +1,8 @@
-//! `nnc run`: trains, evaluates or predicts, by the kind of the task.
+//! `nnc run`: trains, evaluates, predicts or generates, by the kind of the task.
 
 mod evaluate;
 pub mod flags;
+pub mod generate;
 mod predict;
 mod train;
 
@@ -11,6 +12,7 @@ use nnc::check::Program;
 use nnc::driver;
 use nnc::engine::Target;
 use nnc::syntax::ast::TaskKind;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -27,9 +29,11 @@ Examples:
   nnc run net.nn --resume runs/net-train-003
   nnc run net.nn evaluate
   nnc run net.nn draw --count 64            a parameter of the task `draw`
+  nnc run gpt.nn write --prompt \"ROMEO:\"    let a net write
+  nnc run gpt.nn write --help               what the task `write` takes
   nnc run net.nn evaluate --weights runs/net-train-003/last.safetensors";
 
-/// Train, evaluate or predict
+/// Train, evaluate, predict or generate
 #[derive(Clone, clap::Args)]
 #[command(after_help = AFTER)]
 pub struct Args {
@@ -52,7 +56,7 @@ pub struct Args {
     /// Go on with a run that was interrupted: the one in DIR, else the newest of this file and task
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
     pub resume: Option<Option<PathBuf>>,
-    /// For `evaluate` and `predict`: a checkpoint (.safetensors) to take instead of the newest run's
+    /// For `evaluate`, `predict` and `generate`: a checkpoint (.safetensors) to take instead of the newest run's
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// No progress, only the result
@@ -66,6 +70,9 @@ pub struct Args {
     /// Flags that are parameters of the task, with their values.
     #[arg(skip)]
     pub flags: Vec<(String, String)>,
+    /// Those that are inputs of a task that generates.
+    #[arg(skip)]
+    pub inputs: BTreeMap<String, String>,
 }
 
 impl Args {
@@ -93,6 +100,12 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
     let with_flags;
     let (args, first) = match (&first, &meaning) {
         _ if args.flags.is_empty() => (args, first),
+        (Ok(checked), Meaning::Task(name, TaskKind::Generate)) => {
+            let (inputs, mut sets) = generate::sorted(&args.flags, &super::run_flags(), &checked.program, name)?;
+            sets.splice(0..0, args.input.sets.iter().cloned());
+            with_flags = Args { input: Input { sets, ..args.input.clone() }, inputs, ..args.clone() };
+            (&with_flags, first)
+        }
         (Ok(checked), Meaning::Task(name, _) | Meaning::Derived(name)) => {
             let params = flags::params(&checked.program, name);
             let mut sets = flags::as_sets(&args.flags, &super::run_flags(), name, &params)?;
@@ -108,7 +121,7 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
     match meaning {
         Meaning::Task(name, TaskKind::Train) => {
             if args.weights.is_some() {
-                let help = "it is for `evaluate` and `predict`; to go on with a run: `--resume`";
+                let help = "it is for `evaluate`, `predict` and `generate`; to go on with a run: `--resume`";
                 return Err(usage("`--weights` is not for training", help));
             }
             train::run(args, &name, first.ok(), started)
@@ -116,9 +129,7 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
         Meaning::Derived(name) => evaluate::run(args, &name, true),
         Meaning::Task(name, TaskKind::Evaluate) => evaluate::run(args, &name, false),
         Meaning::Task(name, TaskKind::Predict) => predict::run(args, &name),
-        Meaning::Task(name, TaskKind::Generate) => {
-            Err(usage(format!("`{name}` generates, which is not there yet"), "run a task that trains or predicts"))
-        }
+        Meaning::Task(name, TaskKind::Generate) => generate::run(args, &name),
     }
 }
 
