@@ -142,7 +142,7 @@ impl Run {
         let mut fields = Vec::new();
         for field in &task.fields {
             fields.push(match entry {
-                Entry::Eval => folder.tensor(&format!("in.{}", field.name))?.rows(0, batch),
+                Entry::Eval | Entry::Once => folder.tensor(&format!("in.{}", field.name))?.rows(0, batch),
                 Entry::Train => folder.tensor(&format!("train.{}", field.name))?.rows(from, from + batch),
             });
         }
