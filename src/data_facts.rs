@@ -5,6 +5,7 @@ use crate::data::{self, Arg, ArgValue, Dataset, OpenedData, SourceArgs, Tokenize
 use crate::diag::{Diagnostic, Severity, codes};
 use crate::source::Span;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 type Answer = Result<Facts, Box<Diagnostic>>;
@@ -18,14 +19,47 @@ pub struct OpenFacts {
     known: RefCell<Vec<(String, Answer)>>,
     /// Sizes of vocabularies so far, by the call and what is cut how.
     sizes: RefCell<Vec<(String, SizeAnswer)>>,
+    /// Vocabularies that a checkpoint holds, by [`vocabulary_key`]: they come before those of the data.
+    saved: BTreeMap<String, String>,
+}
+
+/// What a checkpoint's metadata call the vocabulary of a text that this tokenizer cuts, or of a field that the source
+/// itself cuts.
+pub fn vocabulary_key(of: &str, tokenizer: Option<&Tokenizer>) -> String {
+    match tokenizer {
+        Some(tokenizer) => format!("nnc.vocabulary {of} |> {}", tokenizer.text()),
+        None => format!("nnc.vocabulary {of}"),
+    }
 }
 
 impl OpenFacts {
     pub fn new(root: PathBuf) -> OpenFacts {
-        OpenFacts { root, known: RefCell::new(Vec::new()), sizes: RefCell::new(Vec::new()) }
+        OpenFacts { root, known: RefCell::default(), sizes: RefCell::default(), saved: BTreeMap::new() }
     }
 
+    /// With the metadata of a checkpoint.
+    pub fn with_saved(self, saved: BTreeMap<String, String>) -> OpenFacts {
+        OpenFacts { saved, ..self }
+    }
+
+    /// The size of the vocabulary that a checkpoint holds under this key.
+    fn saved_size(&self, key: &str, tokenizer: &Tokenizer) -> Option<usize> {
+        let json = self.saved.get(key)?;
+        Vocabulary::from_json(tokenizer, json).map(|v| v.size())
+    }
+
+    /// The facts of a source with the sizes of vocabularies that a checkpoint holds.
     fn ask(&self, data: &DataValue) -> Answer {
+        let mut facts = self.look(data)?;
+        let given = data.args.iter().find_map(|g| as_tokenizer(&g.value));
+        let tokenizer = tokenizer_of(&given.unwrap_or(TokenizerValue::Characters));
+        for (name, size) in &mut facts.vocabularies {
+            *size = self.saved_size(&vocabulary_key(name, None), &tokenizer).or(*size);
+        }
+        Ok(facts)
+    }
+
+    fn look(&self, data: &DataValue) -> Answer {
         let args = source_args(data)?;
         data::check(&data.source, &args)?;
         match data::facts(&data.source, &args, &self.root) {
@@ -101,7 +135,9 @@ impl DataFacts for OpenFacts {
             return answer.clone();
         }
         let tokenizer = tokenizer_of(tokenizer);
+        let saved = self.saved_size(&vocabulary_key(&text.to_string(), Some(&tokenizer)), &tokenizer);
         let answer = match self.facts(data) {
+            Ok(_) if saved.is_some() => Ok(saved),
             Ok(facts) if facts.warning.is_none() && tokenizer.is_there() => {
                 source_args(data).and_then(|args| data::open(&data.source, &args, &self.root)).and_then(|opened| {
                     let fitted = fit(&opened, text, &tokenizer, data.span)?;

@@ -11,6 +11,7 @@ use crate::engine::{CpuEngine, Engine, InterpreterEngine, Target};
 use crate::source::{FileId, Sources};
 use crate::syntax;
 use crate::uses;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// How a file is looked at.
@@ -22,6 +23,8 @@ pub struct Options {
     pub data_root: Option<PathBuf>,
     /// The task that unqualified `--set` names are of; all if none.
     pub task: Option<String>,
+    /// The metadata of a checkpoint: its vocabularies come before those of the data, which may be absent.
+    pub saved: BTreeMap<String, String>,
 }
 
 /// A file that has been read and checked.
@@ -62,7 +65,7 @@ pub fn check_text(name: &str, text: String, folder: &Path, options: &Options) ->
     let (mut tree, mut diagnostics) = syntax::parse(&text, file);
     diagnostics.extend(apply_sets(&mut tree, &mut sources, options));
     let data_root = options.data_root.clone().unwrap_or_else(|| folder.to_path_buf());
-    let facts = OpenFacts::new(data_root.clone());
+    let facts = OpenFacts::new(data_root.clone()).with_saved(options.saved.clone());
     let mut absent = Vec::new();
     let uses = uses::load(file, &tree, folder, &mut sources, &mut diagnostics, &mut absent);
     let (program, found) = check::check_parsed(&mut sources, tree, uses, &diagnostics, &facts);

@@ -61,7 +61,7 @@ impl Loader<'_> {
     fn file(&mut self, file: FileId, tree: &File, folder: &Path, shown: &Path) {
         for item in &tree.items {
             let ItemKind::Use(paths) = &item.kind else { continue };
-            for path in paths.iter().filter(|p| !p.parts.first().is_some_and(|n| n.name == "std")) {
+            for path in paths.iter().filter(|p| p.parts.first().is_none_or(|n| n.name != "std")) {
                 self.path(file, path, folder, shown);
             }
         }

@@ -248,6 +248,23 @@ fn vocabularies_are_those_of_the_run() {
     assert_eq!(out, "un chat\n");
 }
 
+#[test]
+fn a_net_writes_without_its_data() {
+    let folder = trained().join("alone");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (file, text) in [("letters.nn", LETTERS), ("words.nn", WORDS)] {
+        std::fs::write(folder.join(file), text).expect("a file");
+    }
+    let (out, _) = written(&["alone/letters.nn", "write", "--prompt", "cde", "--set", "max_tokens=3"]);
+    assert_eq!(out, "cdefg\n");
+    let (out, _) = written(&["alone/words.nn", "translate", "--english", "one dog here"]);
+    assert_eq!(out, "un chien ici\n");
+    // Data with other words than those of the run.
+    std::fs::write(folder.join("pairs.tsv"), "english\tfrench\nno\tnon\nyes\toui\n").expect("a file");
+    let (out, _) = written(&["alone/words.nn", "translate", "--english", "two cats"]);
+    assert_eq!(out, "deux chats\n");
+}
+
 /// A task over a program with its first values, which depend on the seed alone.
 fn engine(checked: &Checked, name: &str, target: Target, threads: usize) -> Box<dyn Engine> {
     let mut engine = driver::engine(checked, name, target, threads).expect("an engine");

@@ -356,9 +356,7 @@ impl Checker<'_> {
         let ty = sample.sheet.tys[node.index()].clone();
         let mut shape = Vec::new();
         for (i, axis) in ty.axes.iter().enumerate() {
-            if !self.varies(&axis.size) {
-                shape.push(axis.size.clone());
-            } else if i == 0 && axis.size.as_sym().is_some() {
+            if !self.varies(&axis.size) || i == 0 && axis.size.as_sym().is_some() {
                 shape.push(axis.size.clone());
             } else if i == 0 {
                 // What the same formula makes of the same field has the same length.

@@ -45,7 +45,8 @@ pub struct Input {
 
 impl Input {
     pub fn options(&self, task: Option<&str>) -> Options {
-        Options { sets: self.sets.clone(), data_root: self.data.clone(), task: task.map(str::to_string) }
+        let task = task.map(str::to_string);
+        Options { sets: self.sets.clone(), data_root: self.data.clone(), task, ..Options::default() }
     }
 
     /// Reads and checks a file. Warnings are printed; errors are the fault.

@@ -143,6 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn a_beam_of_one_is_greedy() {
+        let mut greedy = vec![9];
+        let choice = choice(1, 6);
+        while greedy.len() < 7 && greedy.last() != Some(&END) {
+            let rows = trap(std::slice::from_ref(&greedy)).expect("scores").expect("scores");
+            greedy.push(super::super::choose::pick(&rows[0], &choice, 0, 0));
+        }
+        assert_eq!(search(&choice, Some(END), &[9], trap).expect("finds").tokens, greedy);
+    }
+
+    #[test]
     fn it_stops_when_told() {
         let mut left = 2;
         let found = search(&choice(3, 50), Some(END), &[9], |rows| {

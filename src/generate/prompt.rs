@@ -6,11 +6,11 @@ use super::Result;
 use crate::check::{FieldFrom, Generation, Task, TextValue};
 use crate::data::vocabulary::START;
 use crate::data::{self, Column, Dataset, Field, HoldOut, OpenedData, Storage, Texts, Tokenizer, View, Vocabulary};
-use crate::data_facts::{fit, source_args, tokenizer_of};
+use crate::data_facts::{fit, source_args, tokenizer_of, vocabulary_key};
 use crate::diag::{Diagnostic, codes};
 use crate::engine::bytes;
 use crate::ops::DType;
-use crate::train::{self, Feed, vocabulary_key};
+use crate::train::{self, Feed};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -160,7 +160,10 @@ fn output_vocabulary(
 ) -> Result<Arc<Vocabulary>> {
     let tokenizer = tokenizer_of(&generation.tokenizer);
     let text = generation.text.as_ref().ok_or(generation.source.as_str());
-    let key = vocabulary_key(text, &tokenizer);
+    let key = match text {
+        Ok(text) => vocabulary_key(&text.to_string(), Some(&tokenizer)),
+        Err(field) => vocabulary_key(field, None),
+    };
     if let Some(found) = saved.get(&key).and_then(|json| Vocabulary::from_json(&tokenizer, json)) {
         return Ok(Arc::new(found));
     }

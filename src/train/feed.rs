@@ -6,7 +6,7 @@ use super::Result;
 use crate::check::{FieldFrom, FieldUse, Task, TextValue};
 use crate::data::vocabulary::{END, PAD, START};
 use crate::data::{self, Dataset, HoldOut, Loader, OpenedData, Ragged, Tokenizer, View, Vocabulary};
-use crate::data_facts::{fit, no_text, source_args, tokenizer_of};
+use crate::data_facts::{fit, no_text, source_args, tokenizer_of, vocabulary_key};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
 use crate::ops::threefry;
@@ -50,9 +50,6 @@ enum Column {
     Elsewhere,
 }
 
-/// The metadata of a checkpoint that begin with this are vocabularies, by what they are of.
-const VOCABULARY: &str = "nnc.vocabulary ";
-
 /// Opens the data of a task; none if it has none. Texts become numbers here.
 pub fn open(task: &Task, root: &Path) -> Result<Option<OpenedData>> {
     open_with(task, root, &BTreeMap::new())
@@ -63,14 +60,6 @@ pub fn open_with(task: &Task, root: &Path, saved: &BTreeMap<String, String>) -> 
     let Some(value) = &task.data else { return Ok(None) };
     let opened = data::open(&value.source, &source_args(value)?, root)?;
     tokenized(task, value.span, opened, saved, |opened, text, cut| fit(opened, text, cut, value.span)).map(Some)
-}
-
-/// The metadata of a checkpoint that is the vocabulary of this text, or of a field that the source itself cuts.
-pub fn vocabulary_key(text: std::result::Result<&TextValue, &str>, tokenizer: &Tokenizer) -> String {
-    match text {
-        Ok(text) => format!("{VOCABULARY}{text} |> {}", tokenizer.text()),
-        Err(field) => format!("{VOCABULARY}{field}"),
-    }
 }
 
 /// A data set with the numbers of the texts that a task's fields are made of. Vocabularies that are not `saved` come
@@ -96,7 +85,7 @@ pub fn tokenized(
             let d = Diagnostic::error(codes::NOT_SUPPORTED, place, what);
             return Err(Box::new(d.help("`characters()` and `words(n)` work today")));
         }
-        let of = vocabulary_key(Ok(text), &tokenizer);
+        let of = vocabulary_key(&text.to_string(), Some(&tokenizer));
         let vocabulary = match saved.get(&of).and_then(|json| Vocabulary::from_json(&tokenizer, json)) {
             Some(vocabulary) => vocabulary,
             None => fitted(&opened, text, &tokenizer)?,
@@ -154,11 +143,10 @@ fn vocabularies_of(set: &Dataset) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for list in &set.ragged {
         let text = list.key.split(" |> ").next().unwrap_or_default();
-        let of = format!("{VOCABULARY}{text} |> {}", list.vocabulary.tokenizer().text());
-        all.insert(of, list.vocabulary.to_json());
+        all.insert(vocabulary_key(text, Some(list.vocabulary.tokenizer())), list.vocabulary.to_json());
     }
     for (field, vocabulary) in &set.vocabularies {
-        all.insert(format!("{VOCABULARY}{field}"), vocabulary.to_json());
+        all.insert(vocabulary_key(field, None), vocabulary.to_json());
     }
     all
 }

@@ -23,7 +23,7 @@ mod weights;
 pub use averages::Averages;
 pub use course::Course;
 pub use evaluate::{Evaluation, evaluate, figure_names};
-pub use feed::{Feed, open, open_with, split, tokenized, vocabulary_key};
+pub use feed::{Feed, open, open_with, split, tokenized};
 pub use predict::{Predictions, predict};
 pub use progress::{News, Observer, Silent};
 pub use session::{Ending, Outcome, Session, Setup};

@@ -6,7 +6,7 @@ use super::{Args, stop_flag};
 use nnc::artifact::{Checkpoint, Record, RunFolder, checkpoint};
 use nnc::check::{Task, VarKind};
 use nnc::diag::{Diagnostic, codes};
-use nnc::driver::{self, Checked};
+use nnc::driver::{self, Checked, Options};
 use nnc::engine::{ClockValues, Engine, Entry};
 use nnc::train::{self, Evaluation, Feed};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,25 +48,53 @@ pub fn ready(args: &Args, name: &str) -> Result<Ready, Fault> {
         checked = input::checked_to_run(&args.file, &options, format)?;
     }
     let of_file = trained.first().and_then(|t| train::seed_of(&t.file));
-    let task = input::task(&checked.program, Some(name), "run")?;
     let recorded = record.map(|r| r.seed).or(of_file);
-    let seed = args.seed.or(recorded).or(task.settings.seed).unwrap_or(0);
-    let at = |d| Fault::at(d, &checked.sources);
-    let mut engine = driver::engine(&checked, name, args.target.unwrap_or_default(), args.threads()).map_err(at)?;
-    engine.initialise(seed).map_err(at)?;
-    for t in &trained {
-        train::load_net(&t.file, &checked.program, task, t.owner.as_deref(), &mut *engine)?;
-    }
+    let metadata: BTreeMap<String, String> = trained.iter().flat_map(|t| t.file.metadata.clone()).collect();
+    let (mut engine, seed) = match loaded(args, name, &checked, &trained, recorded) {
+        // Without its data, or with other data, the net's sizes are those of the vocabularies that it was trained with.
+        Err(fault) if metadata.keys().any(|k| k.starts_with("nnc.vocabulary ")) => {
+            let options = Options { saved: metadata.clone(), ..options };
+            let again = input::checked_to_run(&args.file, &options, format)?;
+            match loaded(args, name, &again, &trained, recorded) {
+                Ok(found) => {
+                    checked = again;
+                    found
+                }
+                Err(_) => return Err(fault),
+            }
+        }
+        result => result?,
+    };
+    let task = input::task(&checked.program, Some(name), "run")?;
     if task.train.is_none() {
+        let at = |d| Fault::at(d, &checked.sources);
         let none = |of: &Task| Err(Box::new(Diagnostic::error(codes::USAGE, of.span, "this net is not copied")));
         let start = train::start(&checked.program, task, &*engine, &checked.data_root, none).map_err(at)?;
         output::diagnostics(&start.notes, &checked.sources, format);
         start.values.iter().for_each(|(v, value)| engine.set_var(*v, value));
     }
     let weights = trained.first().map(|t| t.path.clone());
-    let metadata = trained.iter().flat_map(|t| t.file.metadata.clone()).collect();
     let folder = trained.into_iter().find_map(|t| t.run.map(|(folder, _)| folder));
     Ok(Ready { checked, engine, seed, folder, weights, metadata })
+}
+
+/// The task's engine with the weights that were trained, and the seed of its draws.
+fn loaded(
+    args: &Args,
+    name: &str,
+    checked: &Checked,
+    trained: &[Trained],
+    recorded: Option<u64>,
+) -> Result<(Box<dyn Engine>, u64), Fault> {
+    let at = |d| Fault::at(d, &checked.sources);
+    let task = input::task(&checked.program, Some(name), "run")?;
+    let seed = args.seed.or(recorded).or(task.settings.seed).unwrap_or(0);
+    let mut engine = driver::engine(checked, name, args.target.unwrap_or_default(), args.threads()).map_err(at)?;
+    engine.initialise(seed).map_err(at)?;
+    for t in trained {
+        train::load_net(&t.file, &checked.program, task, t.owner.as_deref(), &mut *engine)?;
+    }
+    Ok((engine, seed))
 }
 
 fn trained(args: &Args, checked: &Checked, name: &str) -> Result<Vec<Trained>, Fault> {
