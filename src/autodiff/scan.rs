@@ -7,7 +7,8 @@
 //! a few scalar operations, or stacked by the first scan: memory grows with the number of steps, never faster. The
 //! gradient of what is the same for all steps is a sum over steps. Where its terms are matrix products or sums over
 //! axes, what goes into them is stacked and the sum over steps is one large product or sum after the scan; else a carry
-//! adds them up.
+//! adds them up. A scan that is to `recompute` stacks its carries alone: everything else is computed again from them, and
+//! all sums are carries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,6 +164,10 @@ impl<'a> Reverse<'a> {
     }
 
     fn sum(&mut self, node: NodeId) -> Sum {
+        if self.scan.recompute {
+            // Nothing is stacked for a product afterwards.
+            return self.add_up(node);
+        }
         let (op, inputs) = (self.joint.node(node).op.clone(), self.joint.node(node).inputs.clone());
         match op {
             Op::Transpose { perm } => Sum::Transpose(perm, Box::new(self.sum(inputs[0]))),
@@ -210,9 +215,12 @@ impl<'a> Reverse<'a> {
                 Op::Unary(Unary::Neg | Unary::Abs | Unary::Not) => Some(1),
                 Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast => Some(1),
                 op if is_view(op) => Some(0),
+                Op::Scan(_) | Op::ScanResult { .. } => None,
+                _ if self.scan.recompute => Some(0),
                 _ => None,
             };
-            let total = own.and_then(|own| Some(own + below?)).filter(|total| *total <= CHEAP);
+            let most = if self.scan.recompute { usize::MAX } else { CHEAP };
+            let total = own.and_then(|own| Some(own + below?)).filter(|total| *total <= most);
             cost.push(if self.backward[i] { None } else { total });
         }
         cost.into_iter().map(|c| c.is_some()).collect()
@@ -362,6 +370,7 @@ impl<'a> Reverse<'a> {
             reverse: !self.scan.reverse,
             carries: firsts.len(),
             scanned: slices.len(),
+            recompute: self.scan.recompute,
         };
         let types: Vec<_> = (0..reverse.body.outputs.len()).map(|i| result_type(&reverse, i)).collect();
         let inputs: Vec<NodeId> = firsts.iter().chain(&slices).chain(&fixed).map(|(_, operand)| *operand).collect();

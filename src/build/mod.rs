@@ -96,6 +96,7 @@ fn numbered(graph: &Graph<Dim>, sizes: &Sizes) -> Result<Graph<usize>, Box<Diagn
                 reverse: scan.reverse,
                 carries: scan.carries,
                 scanned: scan.scanned,
+                recompute: scan.recompute,
             })),
             op => op.try_map(&mut |d: &Dim| sizes.size(d, span))?,
         };

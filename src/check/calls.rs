@@ -480,7 +480,12 @@ impl Checker<'_> {
             "fn" => matches!(value, Value::Stage(_) | Value::Layer(_) | Value::Int(..) | Value::Float(_) | Value::None),
             "rate" => matches!(
                 value,
-                Value::Stage(_) | Value::Int(..) | Value::Float(_) | Value::UnknownNumber | Value::Tensor(_)
+                Value::Stage(_)
+                    | Value::Recipe(_)
+                    | Value::Int(..)
+                    | Value::Float(_)
+                    | Value::UnknownNumber
+                    | Value::Tensor(_)
             ),
             "layer" => matches!(value, Value::Recipe(_) | Value::Layer(_) | Value::Stage(_)),
             "clock" => matches!(value, Value::Clock),

@@ -37,6 +37,7 @@ impl Checker<'_> {
             hypers: Vec::new(),
             members: Vec::new(),
             applied: false,
+            float: None,
         });
         Value::Layer(InstanceId(self.instances.len() as u32 - 1))
     }

@@ -167,6 +167,8 @@ pub struct Instance {
     pub hypers: Vec<Local>,
     pub members: Vec<(String, Value)>,
     pub applied: bool,
+    /// The float that a layer of the standard library computes in: that of its first use.
+    pub float: Option<DType>,
 }
 
 pub enum InstanceKind {

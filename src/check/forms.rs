@@ -31,6 +31,8 @@ pub struct Forms {
     pub every: Option<u64>,
     /// Which optimizer (by its place) owns which state of a parameter.
     pub slots: BTreeMap<String, Span>,
+    /// Schedules that are layers, by their places.
+    pub schedules: BTreeMap<Span, InstanceId>,
     /// The running averages that evaluation uses.
     pub averages: BTreeMap<VarId, VarId>,
     /// The task generates: what it says of its output.

@@ -64,6 +64,7 @@ impl Checker<'_> {
             hypers,
             members: Vec::new(),
             applied: false,
+            float: None,
         });
         Some(InstanceId(self.instances.len() as u32 - 1))
     }
@@ -206,7 +207,19 @@ impl Checker<'_> {
 
     fn make_member(&mut self, id: InstanceId, member: &Member) -> Res<Value> {
         let name = &member.name.name;
-        let path = join(&self.instances[id.0 as usize].path, name);
+        let owner = &self.instances[id.0 as usize].path;
+        let path = match member.kind {
+            MemberKind::Bind(_) => join(owner, name),
+            _ => var_path(owner, name),
+        };
+        let known = |v: &Var| v.task == self.task && v.path == path;
+        if path != join(owner, name) && self.vars.iter().any(known) {
+            return self.fail(
+                Diagnostic::error(codes::DUPLICATE_NAME, member.span, format!("there are two variables `{path}`"))
+                    .label("a member whose name begins with `_` stands behind its parameters' names")
+                    .help("give the members different names: `_l0`, `_l1`"),
+            );
+        }
         let mut scope = self.instance_scope(id, Some(name));
         let place = self.declared_at(id, member.span);
         match &member.kind {
@@ -257,14 +270,15 @@ impl Checker<'_> {
                     .help("use f32, or `state` for what is not learned"),
             );
         }
+        let dtype = self.float_of(form.dtype, ty.span, scope);
         // The first value runs once, before training, in a graph of its own.
         std::mem::swap(&mut self.sheet, &mut self.init);
         let before = self.enter_path(path);
-        let made = self.make_var_init(form.dims, form.dtype, init, span, scope);
+        let made = self.make_var_init(form.dims, dtype, init, span, scope);
         self.scope_path = before;
         std::mem::swap(&mut self.sheet, &mut self.init);
         let Some((node, axes)) = made? else { return Some(Value::None) };
-        Some(Value::Var(self.add_var(kind, path, form.dtype, &axes, node, span)))
+        Some(Value::Var(self.add_var(kind, path, dtype, &axes, node, span)))
     }
 
     /// The node of a variable's first value and its axes; none if there is to be no such variable.
@@ -600,6 +614,12 @@ impl Checker<'_> {
         if let Some(value) = self.hyper(id, &name.name) {
             return value;
         }
+        // A parameter of a member whose name stands behind: `rnn.weight_ih_l0`.
+        let path = join(&self.instances[id.0 as usize].path, &name.name);
+        let task = self.instances[id.0 as usize].task;
+        if let Some(at) = self.vars.iter().position(|v| v.task == task && v.path == path) {
+            return Some(self.present(Value::Var(VarId(at as u32)), span));
+        }
         let mut names = self.names_of(id);
         if let InstanceKind::Chain(items) = &self.instances[id.0 as usize].kind {
             if let Some((_, value, _)) = items.iter().find(|(n, _, _)| *n == name.name) {
@@ -625,6 +645,22 @@ impl Checker<'_> {
 
 pub fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
+}
+
+/// The path of a parameter or state of the instance at `owner`. A member whose name begins with `_` stands behind the
+/// names below it, and so do the numbers of its links: `weight` of `rnn._l.0._reverse` is `rnn.weight_l0_reverse`. A plain
+/// `_` adds nothing.
+pub fn var_path(owner: &str, name: &str) -> String {
+    let (mut path, mut behind) = (String::new(), String::new());
+    for part in owner.split('.').filter(|p| !p.is_empty()) {
+        let number = !behind.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+        match part {
+            "_" => {}
+            _ if number || part.starts_with('_') => behind += part,
+            _ => path = join(&path, part),
+        }
+    }
+    join(&path, name) + &behind
 }
 
 /// Names in the sizes of parameters, states and sub-layers: bound once per instance.

@@ -33,6 +33,7 @@ mod prims;
 mod program;
 mod save;
 mod scan;
+pub mod schedules;
 mod selection;
 mod shapes;
 mod special;

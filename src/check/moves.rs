@@ -30,6 +30,7 @@ pub const MOVES: &[(&str, &[(&str, bool)])] = &[
     ("sort", &[("x", true), ("axis", false), ("descending", false)]),
     ("rank", &[("x", true)]),
     ("stack", &[("tensors", true), ("axis", false)]),
+    ("samples_of", &[("duration", true), ("rate", true)]),
     ("steps_of", &[("duration", true)]),
     ("take_along", &[("x", true), ("index", true), ("axis", false)]),
     ("tensor", &[("list", true)]),
@@ -59,6 +60,7 @@ impl Checker<'_> {
             "stack" => self.stack(args, span),
             "random_int" => self.random_int(args, span),
             "tensor" => self.literal(&args[0], span),
+            "samples_of" => self.samples_of(&args[0], &args[1], span),
             "steps_of" => self.steps_of(&args[0], span),
             "conv3d" => self.conv3d(args, span),
             _ => {
@@ -213,6 +215,26 @@ impl Checker<'_> {
                 let headline = format!("{} is not a number of steps or epochs", v.kind());
                 self.fail(Diagnostic::error(codes::WRONG_KIND, span, headline).help("write `100` or `2 epochs`"))
             }
+        }
+    }
+
+    /// `25 ms` as a number of samples, rounded to nearest; a plain number is one.
+    fn samples_of(&mut self, duration: &Value, rate: &Value, span: Span) -> Res<Value> {
+        let seconds = match duration {
+            Value::Int(..) => return Some(duration.clone()),
+            Value::Quantity(n, unit) if matches!(unit.as_str(), "ms" | "millisecond" | "milliseconds") => n / 1000.0,
+            Value::Quantity(n, unit) if matches!(unit.as_str(), "s" | "second" | "seconds") => *n,
+            v => {
+                let headline = format!("{} is no length of time", v.kind());
+                return self.fail(
+                    Diagnostic::error(codes::WRONG_KIND, span, headline)
+                        .help("write `25 ms`, `0.5 s`, or a number of samples"),
+                );
+            }
+        };
+        match rate.number() {
+            Some(rate) if (seconds * rate).abs() < 1e9 => Some(Value::int((seconds * rate).round() as i64)),
+            _ => Some(Value::Unknown),
         }
     }
 

@@ -20,6 +20,7 @@ impl Checker<'_> {
         }
         let source = &self.instances[id.0 as usize];
         let (path, span, applied) = (format!("{of}.{}", source.path), source.span, source.applied);
+        let float = source.float;
         let (dims, hypers, members) = (source.dims.clone(), source.hypers.clone(), source.members.clone());
         let kind = match &source.kind {
             InstanceKind::Layer(decl) => InstanceKind::Layer(decl.clone()),
@@ -36,6 +37,7 @@ impl Checker<'_> {
             hypers: Vec::new(),
             members: Vec::new(),
             applied,
+            float,
         });
         let hypers = hypers.into_iter().map(|l| Local { value: self.copied(l.value.clone(), of), ..l }).collect();
         let members = members.into_iter().map(|(n, v)| (n, self.copied(v, of))).collect();

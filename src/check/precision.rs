@@ -1,10 +1,10 @@
 //! Which floats a program is in. The setting `precision`, what a task computes in: in its expression, out one of
-//! [`PRECISIONS`] (what it means is in `opt::precision`). And the standard library's rule: its functions, and its layers
-//! without parameters and states, are written for f32 and take every float.
+//! [`PRECISIONS`] (what it means is in `opt::precision`). And the standard library's rule: its functions and layers are
+//! written for f32 and take every float.
 
 use super::context::{Checker, Scope};
 use super::shapes::TensorForm;
-use super::values::{Ty, Value};
+use super::values::{InstanceId, Ty, Value};
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::ops::DType;
 use crate::source::Span;
@@ -15,16 +15,39 @@ pub const PRECISIONS: [DType; 3] = [DType::F32, DType::BF16, DType::F64];
 
 impl Checker<'_> {
     /// Whether the f32 of this declared type stands for any float: in the standard library, where nothing but arguments and
-    /// literals meet.
+    /// literals meet. A layer that keeps something is of one float, that of its first use.
     pub fn takes_any_float(&self, form: &TensorForm, ty: &Ty, scope: &Scope) -> bool {
         let floats = form.dtype == DType::F32 && ty.dtype.is_float();
         if !floats || !self.is_builtin(Span::new(scope.file, 0, 0)) {
             return false;
         }
-        let holds = |kind: &MemberKind| matches!(kind, MemberKind::Param { .. } | MemberKind::State { .. });
-        match scope.instance {
+        match scope.instance.filter(|id| self.keeps(*id)) {
             None => true,
-            Some(id) => self.decl_of(id).is_some_and(|d| !d.members.iter().any(|m| holds(&m.kind))),
+            Some(id) => self.instances[id.0 as usize].float.is_none_or(|float| float == ty.dtype),
+        }
+    }
+
+    fn keeps(&self, id: InstanceId) -> bool {
+        let holds = |kind: &MemberKind| matches!(kind, MemberKind::Param { .. } | MemberKind::State { .. });
+        self.decl_of(id).is_some_and(|d| d.members.iter().any(|m| holds(&m.kind)))
+    }
+
+    /// Remembers the float of a library layer's first argument.
+    pub fn settle_float(&mut self, form: &TensorForm, ty: &Ty, scope: &Scope) {
+        let Some(id) = scope.instance else { return };
+        let first = form.dtype == DType::F32 && ty.dtype.is_float() && !ty.weak;
+        if first && self.instances[id.0 as usize].float.is_none() && self.is_builtin(Span::new(scope.file, 0, 0)) {
+            self.instances[id.0 as usize].float = Some(ty.dtype);
+        }
+    }
+
+    /// The dtype of a parameter or state that is declared to be `declared`.
+    pub fn float_of(&self, declared: DType, at: Span, scope: &Scope) -> DType {
+        match scope.instance {
+            Some(id) if declared == DType::F32 && self.is_builtin(at) => {
+                self.instances[id.0 as usize].float.unwrap_or(declared)
+            }
+            _ => declared,
         }
     }
 

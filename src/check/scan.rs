@@ -669,7 +669,14 @@ impl Checker<'_> {
         cutter.body.scopes = self.sheet.graph.scopes.clone();
         let carries = firsts.len();
         let inputs: Vec<NodeId> = firsts.into_iter().chain(scanned.iter().copied()).chain(cutter.fixed).collect();
-        let op = ops::Scan { body: cutter.body, count: count.clone(), reverse, carries, scanned: scanned.len() };
+        let op = ops::Scan {
+            body: cutter.body,
+            count: count.clone(),
+            reverse,
+            carries,
+            scanned: scanned.len(),
+            recompute: scan.recompute,
+        };
         let token = Ty { dtype: DType::F32, axes: Vec::new(), tag: None, weak: false };
         let node = self.node(Op::Scan(Box::new(op)), inputs, token, span);
 

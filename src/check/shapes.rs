@@ -170,6 +170,7 @@ impl Checker<'_> {
             let dtype = ty.dtype;
             return self.blame_root(fault, format!("{dtype} is declared here"), |t| t.dtype == dtype);
         }
+        self.settle_float(form, ty, scope);
         if let (Some(wanted), Some(has)) = (form.tag, ty.tag)
             && wanted != has
         {

@@ -17,6 +17,7 @@ pub const NAMES: &[&str] = &[
     "characters",
     "conv3d",
     "einsum",
+    "figure",
     "flip",
     "floor_div",
     "full",
@@ -37,6 +38,7 @@ pub const NAMES: &[&str] = &[
     "repeat_each",
     "rescale",
     "roll",
+    "samples_of",
     "scatter",
     "scatter_add",
     "single",
@@ -64,12 +66,14 @@ pub const NAMES: &[&str] = &[
 pub fn params(name: &str) -> &'static [(&'static str, bool)] {
     match name {
         "where" => &[("condition", true), ("a", true), ("b", true)],
-        "zeros" | "ones" | "random" => &[("shape", true)],
+        "zeros" | "ones" => &[("shape", true), ("like", false)],
+        "random" => &[("shape", true)],
         "full" => &[("shape", true), ("value", true)],
         "size" => &[("x", true), ("axis", false)],
         "keep" => &[("reduced", true), ("x", true), ("axis", false)],
         "split" => &[("x", true), ("parts", true), ("axis", false)],
         "floor_div" => &[("a", true), ("b", true)],
+        "figure" => &[("of", false)],
         "grad" => &[("y", true), ("by", true)],
         "single" | "pair" | "triple" | "product" | "len" | "vector" => &[("list", true)],
         "characters" => &[],
@@ -121,8 +125,13 @@ impl Checker<'_> {
                     )
                 }
             },
+            "figure" => self.figure(&args[0], span),
             "zeros" | "ones" => {
                 let value = Value::Float(f64::from(u8::from(name == "ones")));
+                let value = match args[1] {
+                    Value::Tensor(like) => Value::Tensor(self.number_node(&value, self.ty(like).dtype, span)?),
+                    _ => value,
+                };
                 self.filled(&args[0].clone(), value, span)
             }
             "full" => self.filled(&args[0].clone(), args[1].clone(), span),

@@ -35,13 +35,17 @@ pub const SPECIALS: &[Special] = &[
         doc: "A sum of products over named axes: `einsum(\"b i d, b j d -> b i j\", q, k)`. An axis that the result does not \
               name is summed over; sizes of one name must agree.",
     },
+    Special {
+        name: "figure",
+        doc: "What the last validation found: a figure by its name, `figure(\"accuracy\")`, else the loss; 0 before the first.",
+    },
     Special { name: "flip", doc: "The elements along `axis` in reverse order." },
     Special { name: "floor_div", doc: "`a / b` rounded towards minus infinity, of whole numbers or whole tensors." },
     Special { name: "full", doc: "A tensor of this shape with `value` everywhere." },
     Special { name: "grad", doc: "The gradient of the scalar `y` by `by`, as a value of its own shape." },
     Special { name: "keep", doc: "A reduced value with the axes that were reduced in `x` put back, of size 1." },
     Special { name: "len", doc: "How many elements a list has." },
-    Special { name: "ones", doc: "A tensor of this shape with 1 everywhere." },
+    Special { name: "ones", doc: "A tensor of this shape with 1 everywhere, of the dtype of `like`, else f32." },
     Special { name: "ones_like", doc: "A tensor with the shape and dtype of `x` and 1 everywhere." },
     Special { name: "other_axes", doc: "The axes of `x` that are not in the list." },
     Special {
@@ -63,6 +67,11 @@ pub const SPECIALS: &[Special] = &[
     Special {
         name: "roll",
         doc: "The elements along `axis` moved on by a number of places; what falls off comes in again.",
+    },
+    Special {
+        name: "samples_of",
+        doc: "A length of time (`25 ms`, `0.5 s`; a plain number is one of samples) as a whole number of samples, of which \
+              `rate` are a second.",
     },
     Special { name: "scatter", doc: "`x` with the elements at `index` along `axis` replaced." },
     Special { name: "scatter_add", doc: "`x` with the elements at `index` along `axis` added to." },
@@ -89,7 +98,7 @@ pub const SPECIALS: &[Special] = &[
     Special { name: "where", doc: "`a` where the condition holds, `b` elsewhere, element by element." },
     Special { name: "wordpiece", doc: "A tokenizer of word pieces, from the file of a published vocabulary." },
     Special { name: "words", doc: "A tokenizer whose tokens are the most frequent words of the training part." },
-    Special { name: "zeros", doc: "A tensor of this shape with 0 everywhere." },
+    Special { name: "zeros", doc: "A tensor of this shape with 0 everywhere, of the dtype of `like`, else f32." },
     Special { name: "zeros_like", doc: "A tensor with the shape and dtype of `x` and 0 everywhere." },
 ];
 

@@ -209,6 +209,7 @@ impl Checker<'_> {
             if let Some(stop) = &mut settings.stop_when {
                 self.watched(stop, reports);
             }
+            self.figures_exist(reports);
         } else {
             // What they select counts as used.
             for (selection, ..) in loads {
@@ -518,10 +519,12 @@ impl Checker<'_> {
             "epoch" => Clock::Epoch,
             "steps" => Clock::Steps,
             "epoch_steps" => Clock::EpochSteps,
+            "validated" => return self.of_validation(super::schedules::VALIDATED, span),
+            "figure" => return self.of_validation(super::schedules::FIGURE, span),
             _ => {
                 return self.fail(
                     Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("the clock has no `{}`", name.name))
-                        .help("it has `step`, `epoch`, `steps` and `epoch_steps`"),
+                        .help("it has `step`, `epoch`, `steps`, `epoch_steps`, `validated` and `figure`"),
                 );
             }
         };

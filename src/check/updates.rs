@@ -341,16 +341,6 @@ impl Checker<'_> {
         self.calls.pop();
     }
 
-    /// A schedule is asked once a step.
-    pub fn ask_schedules(&mut self, hypers: &mut Scope, span: Span) {
-        for local in &mut hypers.locals {
-            if let Value::Stage(stage) = local.value.clone() {
-                let clock = Given { name: None, value: Value::Clock, span };
-                local.value = self.apply(Value::Stage(stage), vec![clock], span).unwrap_or(Value::Poison);
-            }
-        }
-    }
-
     /// An optimizer checked on its own, with a parameter that stands for any.
     pub fn optimizer_declaration(&mut self, decl: &Rc<OptimizerDecl>, given: Vec<Given>) {
         let span = decl.name.span;

@@ -153,12 +153,16 @@ fn attributes<D: Display>(op: &Op<D>) -> Vec<(&'static str, String)> {
             all.push(("size", list(size)));
             all
         }
-        Op::Scan(scan) => vec![
-            ("carries", scan.carries.to_string()),
-            ("scanned", scan.scanned.to_string()),
-            ("count", scan.count.to_string()),
-            ("by", if scan.reverse { "-1" } else { "1" }.to_string()),
-        ],
+        Op::Scan(scan) => {
+            let mut all = vec![
+                ("carries", scan.carries.to_string()),
+                ("scanned", scan.scanned.to_string()),
+                ("count", scan.count.to_string()),
+                ("by", if scan.reverse { "-1" } else { "1" }.to_string()),
+            ];
+            all.extend(scan.recompute.then(|| ("recompute", "true".to_string())));
+            all
+        }
         Op::ScanResult { index } => vec![("index", index.to_string())],
         Op::Parameter(index) => vec![("index", index.to_string())],
         Op::CustomGradient { inputs } => vec![("inputs", inputs.to_string())],
@@ -362,7 +366,8 @@ fn parse_scan(a: &Attributes, body: Graph<usize>) -> Result<Op<usize>, String> {
         other => return Err(format!("a scan by {other}")),
     };
     let (carries, scanned, count) = (a.one("carries")?, a.one("scanned")?, a.one("count")?);
-    Ok(Op::Scan(Box::new(Scan { body, count, reverse, carries, scanned })))
+    let recompute = a.get("recompute").is_ok_and(|word| word == "true");
+    Ok(Op::Scan(Box::new(Scan { body, count, reverse, carries, scanned, recompute })))
 }
 
 fn parse_op(name: &str, a: &Attributes) -> Result<Op<usize>, String> {

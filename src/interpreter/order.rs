@@ -21,6 +21,8 @@ pub fn cumulate(op: Cumulative, x: &Tensor, axis: usize, reverse: bool, dtype: D
     let join = |a: f64, b: f64| match op {
         Cumulative::Sum => scalar::binary(Binary::Add, a, b, dtype),
         Cumulative::Prod => scalar::binary(Binary::Mul, a, b, dtype),
+        Cumulative::Max => scalar::max(a, b),
+        Cumulative::Min => scalar::binary(Binary::Min, a, b, dtype),
         Cumulative::LogSumExp if a == b => a + std::f64::consts::LN_2,
         Cumulative::LogSumExp => scalar::max(a, b) + (-(a - b).abs()).exp().ln_1p(),
     };

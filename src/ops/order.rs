@@ -59,6 +59,24 @@ fn log_sum_gradient(b: &Builder, x: NodeId, y: NodeId, dy: NodeId, axis: usize, 
     b.sub(side(dy), side(b.neg(dy)))
 }
 
+/// What a running extreme gets goes to the latest element that is equal to it, as in PyTorch.
+fn extreme_gradient(b: &Builder, x: NodeId, y: NodeId, dy: NodeId, axis: usize, reverse: bool) -> NodeId {
+    let shape = b.shape(x);
+    let n = shape[axis];
+    let place = b.broadcast(b.op(Op::Iota { size: n }, &[]), &shape, &[axis]);
+    let (missing, latest) = if reverse { (n as f64, Cumulative::Min) } else { (0.0, Cumulative::Max) };
+    let own = b.select(b.compare(Compare::Eq, x, y), place, b.full_like(place, missing));
+    let from = run(b, latest, own, axis, reverse);
+    let wide: Vec<usize> = shape.iter().copied().chain([n]).collect();
+    let all: Vec<usize> = (0..shape.len()).collect();
+    let place = b.broadcast(b.op(Op::Iota { size: n }, &[]), &wide, &[shape.len()]);
+    let here = b.compare(Compare::Eq, b.broadcast(from, &wide, &all), place);
+    let sum = b.sum(b.keep_where(here, b.broadcast(dy, &wide, &all)), &[axis]);
+    let mut perm: Vec<usize> = (0..shape.len() - 1).collect();
+    perm.insert(axis, shape.len() - 1);
+    b.transpose(sum, &perm)
+}
+
 fn cumulate_samples(op: Cumulative) -> Vec<Sample> {
     let domain = if op == Cumulative::Prod { (0.4, 1.6) } else { (-2.0, 2.0) };
     [
@@ -107,7 +125,7 @@ macro_rules! cumulate {
 }
 
 /// In the order of [`Cumulative::ALL`].
-pub static CUMULATE: [OpDef; 3] = [
+pub static CUMULATE: [OpDef; 5] = [
     cumulate!(
         Sum,
         "cumsum",
@@ -126,6 +144,20 @@ pub static CUMULATE: [OpDef; 3] = [
         "logcumsumexp",
         "`logcumsumexp(x, axis: -1)`: y_i = log(e^x_0 + … + e^x_i), without overflow.",
         |b, x, y, dy, axis, reverse| log_sum_gradient(b, x, y, dy, axis, reverse)
+    ),
+    cumulate!(
+        Max,
+        "cummax",
+        "`cummax(x, axis: -1)`: the running maximum along the axis: y_i = max(x_0, …, x_i). Of equal elements the latest gets \
+         the gradient.",
+        |b, x, y, dy, axis, reverse| extreme_gradient(b, x, y, dy, axis, reverse)
+    ),
+    cumulate!(
+        Min,
+        "cummin",
+        "`cummin(x, axis: -1)`: the running minimum along the axis: y_i = min(x_0, …, x_i). Of equal elements the latest gets \
+         the gradient.",
+        |b, x, y, dy, axis, reverse| extreme_gradient(b, x, y, dy, axis, reverse)
     ),
 ];
 

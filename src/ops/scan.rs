@@ -25,6 +25,8 @@ pub struct Scan<D> {
     pub reverse: bool,
     pub carries: usize,
     pub scanned: usize,
+    /// Whether its gradient computes the values of a step again instead of keeping them.
+    pub recompute: bool,
 }
 
 impl<D> Scan<D> {
@@ -41,6 +43,7 @@ impl<D> Scan<D> {
             reverse: self.reverse,
             carries: self.carries,
             scanned: self.scanned,
+            recompute: self.recompute,
         })
     }
 
@@ -168,7 +171,8 @@ fn infer_scan(op: &Op<Dim>, inputs: &[Ty]) -> Inferred {
 pub static SCAN: OpDef = OpDef {
     name: "scan",
     doc: "`scan x_t in x along T with h = h0 { … }`: a body repeated along an axis, with values that one step hands to \
-          the next. Its gradient runs the other way and keeps, for each step, the values that it needs.",
+          the next. Its gradient runs the other way and keeps, for each step, the values that it needs; with \
+          `recompute` before `with` it keeps the carries alone and computes the rest again.",
     surfaces: &[],
     infer: infer_scan,
     // Differentiation knows it: its several results have one gradient together.

@@ -120,7 +120,7 @@ scalar_ops! {
 
 scalar_ops! {
     /// Folds whose every intermediate result is kept.
-    Cumulative { Sum "cumsum", Prod "cumprod", LogSumExp "logcumsumexp" }
+    Cumulative { Sum "cumsum", Prod "cumprod", LogSumExp "logcumsumexp", Max "cummax", Min "cummin" }
 }
 
 scalar_ops! {

@@ -137,7 +137,8 @@ pub fn hoist(graph: Graph<usize>) -> Graph<usize> {
         if let Op::Scan(scan) = &mut node.op {
             let body = std::mem::take(&mut scan.body);
             scan.body = hoist(body);
-            if !has_gradients(&scan.body) {
+            // What a scan is to compute again is not to be kept for all steps.
+            if !has_gradients(&scan.body) && !scan.recompute {
                 hoist_one(&mut out, scan, &mut node.inputs);
             }
         }

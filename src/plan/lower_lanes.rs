@@ -37,10 +37,21 @@ pub fn cumulate(eval: &mut Eval, id: NodeId, out: BufferArg, op: Cumulative, axi
         Cumulative::Sum => 0.0,
         Cumulative::Prod => 1.0,
         Cumulative::LogSumExp => f64::NEG_INFINITY,
+        // The first element is its own extreme; whole numbers have no infinity.
+        Cumulative::Max | Cumulative::Min => 0.0,
     };
     let b = &mut eval.builder;
     let so_far = b.load(out, &before, &[Bound::new(last, n)], neutral);
     let joined = match op {
+        Cumulative::Max | Cumulative::Min => {
+            let extreme = if op == Cumulative::Max { Binary::Max } else { Binary::Min };
+            let place = b.counter(&i);
+            let dtype = b.dtype(place);
+            let zero = b.constant(0.0, dtype);
+            let first = b.compare(Compare::Eq, place, zero);
+            let so_far = b.select(first, value, so_far);
+            b.binary(extreme, so_far, value)
+        }
         Cumulative::Sum => b.binary(Binary::Add, so_far, value),
         Cumulative::Prod => b.binary(Binary::Mul, so_far, value),
         Cumulative::LogSumExp => {

@@ -450,7 +450,9 @@ impl<'a> Maker<'a> {
         (self.plan, self.base) = (body, self.next);
         self.next += body.schedule.kernels.len();
         self.depth += 1;
-        let tasks: Result<Vec<Task>, _> = body.schedule.launches.iter().map(|launch| self.task(launch)).collect();
+        // Without a step there are no slices that the body's kernels could point at.
+        let launches = if repeat.count == 0 { &[][..] } else { &body.schedule.launches[..] };
+        let tasks: Result<Vec<Task>, _> = launches.iter().map(|launch| self.task(launch)).collect();
         self.depth -= 1;
         (self.plan, self.places, self.base) = around;
         let own = self.depth;

@@ -407,13 +407,15 @@ pub struct SeqItem {
     pub span: Span,
 }
 
-/// `scan x_t in x along T by -1 with h = h0 { … }`
+/// `scan x_t in x along T by -1 recompute with h = h0 { … }`
 #[derive(Clone, Debug)]
 pub struct Scan {
     pub pattern: Pattern,
     pub over: Expr,
     pub along: Option<Ident>,
     pub by: Option<Expr>,
+    /// Whether `recompute` is written.
+    pub recompute: bool,
     pub carries: Vec<(Ident, Expr)>,
     pub body: Block,
 }

@@ -301,9 +301,10 @@ fn expr(value: &Expr) -> String {
             let along = scan.along.as_ref().map_or(String::new(), |a| format!(" along {}", a.name));
             let by = scan.by.as_ref().map_or(String::new(), |b| format!(" by {}", expr(b)));
             let carries = join(&scan.carries, ", ", |(name, value)| format!("{} = {}", name.name, expr(value)));
+            let again = if scan.recompute { " recompute" } else { "" };
             let with = if carries.is_empty() { String::new() } else { format!(" with {carries}") };
             let (p, over) = (pattern(&scan.pattern), expr(&scan.over));
-            format!("scan {p} in {over}{along}{by}{with} {}", inline(&scan.body))
+            format!("scan {p} in {over}{along}{by}{again}{with} {}", inline(&scan.body))
         }
         ExprKind::Grouped { base, groups } => {
             let group = |g: &Group| {

@@ -498,6 +498,7 @@ impl<'t> Lower<'t> {
             }
         }
         let by = parts.has(Rule::kw_by).then(|| self.value(&mut parts, "expected a value after `by`"));
+        let recompute = parts.has(Rule::kw_recompute);
         let mut carries = Vec::new();
         if parts.has(Rule::kw_with) {
             let mut empty = true;
@@ -521,7 +522,7 @@ impl<'t> Lower<'t> {
         }
         let body = self.body(&mut parts, "`scan`");
         match pattern {
-            Some(pattern) => ExprKind::Scan(Box::new(Scan { pattern, over, along, by, carries, body })),
+            Some(pattern) => ExprKind::Scan(Box::new(Scan { pattern, over, along, by, recompute, carries, body })),
             None => ExprKind::Error,
         }
     }

@@ -7,10 +7,10 @@ use super::evaluate::{Evaluation, evaluate, figures, running};
 use super::not_finite::{Moment, complete};
 use super::{Averages, Best, Course, Feed, News, Observer, Result, State, Watched, weights};
 use crate::artifact::{Checkpoint, Keep, Metrics, Row, RunFolder, checkpoint};
-use crate::check::{Every, Program, Report, ReportKind, StepGraph, Task};
+use crate::check::{Every, Program, Report, ReportKind, StepGraph, Task, schedules};
 use crate::diag::{Diagnostic, codes};
-use crate::engine::{Engine, Entry, StepInputs, VarTensor};
-use crate::ops::VarId;
+use crate::engine::{Engine, Entry, StepInputs, VarTensor, bytes};
+use crate::ops::{DType, VarId};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a session is made of.
@@ -218,6 +218,27 @@ impl<'a> Session<'a> {
         });
     }
 
+    /// Puts what a validation has found, or without one a window, where schedules read it.
+    fn tell_schedules(&mut self, names: &[&str], values: &[(&str, f64)], loss: f64) {
+        for &var in &self.setup.task.vars {
+            let path = self.setup.program.vars[var.0 as usize].path.as_str();
+            let value = match path.strip_prefix(schedules::FIGURE) {
+                Some("") => loss,
+                Some(name) => match names.iter().position(|n| name.strip_prefix('.') == Some(n)) {
+                    Some(i) => values[i].1,
+                    None => continue,
+                },
+                None if path == schedules::VALIDATED => {
+                    let so_far = self.setup.engine.var(var);
+                    bytes::to_f64(so_far.dtype, &so_far.bytes).first().copied().unwrap_or(0.0) + 1.0
+                }
+                None => continue,
+            };
+            let bytes = bytes::from_f64(DType::F64, [value].into_iter());
+            self.setup.engine.set_var(var, &VarTensor { dtype: DType::F64, shape: Vec::new(), bytes });
+        }
+    }
+
     /// What follows a step: figures, validation, checkpoints. False if it was told to stop before it was done; then it
     /// has done nothing.
     fn close(&mut self, names: &[&str], observer: &mut dyn Observer) -> Result<bool> {
@@ -243,6 +264,7 @@ impl<'a> Session<'a> {
                 let is_loss = |i: &usize| self.step_graph.reports[*i].kind == ReportKind::Loss;
                 let loss = losses.filter(|(i, _)| is_loss(i)).map(|(_, (_, v))| v).sum();
                 self.watch(names, &values, loss);
+                self.tell_schedules(names, &values, loss);
             }
             self.state.averages = averages;
             self.state.averages.clear();
@@ -260,6 +282,7 @@ impl<'a> Session<'a> {
                 self.state.best = Some(Best { loss, step: done });
             }
             self.watch(&names, &values, loss);
+            self.tell_schedules(&names, &values, loss);
             observer.tell(News::Validated { done, names: &names, averages, best });
             self.validated = values.iter().map(|(n, v)| (n.to_string(), *v)).collect();
         }

@@ -229,9 +229,25 @@ value 1 = %8
 pub fn cases() -> Vec<Case> {
     let texts = [("two", TWO), ("map", MAP), ("count", COUNT), ("nested", NESTED), ("chain", CHAIN), ("draw", DRAW)];
     let fixed = texts.into_iter().map(|(name, text)| (name, graph(text)));
-    let sizes = [("rnn", 5), ("rnn of one step", 1)];
-    let all: Vec<_> = fixed.chain(sizes.map(|(name, steps)| (name, rnn(steps)))).collect();
+    let sizes = [("rnn", 5), ("rnn of one step", 1), ("rnn of no step", 0)];
+    let mut all: Vec<_> = fixed.chain(sizes.map(|(name, steps)| (name, rnn(steps)))).collect();
+    for (name, graph) in
+        [("rnn that recomputes", rnn(4)), ("two that recompute", graph(TWO)), ("nested, recomputing", graph(NESTED))]
+    {
+        all.push((name, recomputing(graph)));
+    }
     all.into_iter().map(|(name, graph)| Case { name, inputs: inputs(&graph), graph }).collect()
+}
+
+/// The graph with scans that compute again what their gradients need.
+fn recomputing(mut graph: Graph<usize>) -> Graph<usize> {
+    for node in &mut graph.nodes {
+        if let Op::Scan(scan) = &mut node.op {
+            scan.recompute = true;
+            scan.body = recomputing(std::mem::take(&mut scan.body));
+        }
+    }
+    graph
 }
 
 /// Different numbers for every field.

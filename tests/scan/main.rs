@@ -174,3 +174,25 @@ fn memory_of_a_gradient_is_linear_in_time() {
     let (a, b, c) = (elements(10), elements(20), elements(40));
     assert_eq!(c - b, 2 * (b - a));
 }
+
+/// A scan that recomputes keeps its carries alone: adding operations to its body adds nothing to what is stacked.
+#[test]
+fn a_scan_that_recomputes_keeps_its_carries_alone() {
+    let stacked = |recompute: bool| -> usize {
+        let mut graph = cases::rnn(10);
+        for node in &mut graph.nodes {
+            if let Op::Scan(scan) = &mut node.op {
+                scan.recompute = recompute;
+            }
+        }
+        // Of the last carry only, so that no step's value is asked for.
+        graph.outputs.truncate(1);
+        let graph = optimise(differentiated("rnn", with_gradients(&graph, false)));
+        let stacks =
+            graph.nodes.iter().filter(|n| matches!(n.op, Op::ScanResult { .. }) && n.ty.shape.first() == Some(&10));
+        stacks.map(|n| n.ty.elements()).sum()
+    };
+    // The carries [10, 2, 3] and the gradient by the slices [10, 2, 4].
+    assert_eq!(stacked(true), 10 * 2 * 3 + 10 * 2 * 4);
+    assert!(stacked(false) > stacked(true), "{} against {}", stacked(false), stacked(true));
+}

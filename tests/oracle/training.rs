@@ -1,6 +1,7 @@
 //! Cases that are about training steps: optimizers, clipping, batch statistics; and schedules, which are about the clock.
 
 use nnc::engine::{ClockValues, Entry};
+use nnc::ops::DType;
 
 use crate::case::{Case, Tensor, written};
 use crate::program::{Run, error};
@@ -20,6 +21,7 @@ pub fn run(case: &Case) -> Option<Result<(), String>> {
     }
     match case.op.as_str() {
         "clip_grad_norm" => Some(clipped(case)),
+        "sched_plateau" => Some(plateau(case)),
         "batch_norm" if case.flag("training") => Some(batch_norm(case)),
         _ => None,
     }
@@ -53,15 +55,18 @@ fn optimizer(case: &Case) -> Option<String> {
         "nadam" => "NAdam",
         "radam" => "RAdam",
         "adamax" => "Adamax",
+        "rprop" => "Rprop",
         _ => return None,
     };
     let mut args = Vec::new();
     for (theirs, value) in case.params.as_object()? {
-        if matches!(theirs.as_str(), "torch_defaults" | "steps") {
+        // What does not change the result.
+        let how = ["torch_defaults", "steps", "foreach", "capturable", "differentiable", "fused"];
+        if how.contains(&theirs.as_str()) {
             continue;
         }
         let value = match theirs.as_str() {
-            "betas" => written(value)?.replace('[', "(").replace(']', ")"),
+            "betas" | "etas" | "step_sizes" => written(value)?.replace('[', "(").replace(']', ")"),
             _ => written(value)?,
         };
         let ours = if theirs == "initial_accumulator_value" { "initial" } else { theirs };
@@ -140,25 +145,30 @@ fn batch_norm(case: &Case) -> Result<(), String> {
     let rank = case.rank("x");
     let layer = ["BatchNorm1d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"].get(rank - 2).ok_or("too many axes")?;
     let args = case.args(&[("momentum", "momentum"), ("eps", "eps")]);
-    let args = args.trim_start_matches(", ");
     let x = &case.tensors["in.x"];
-    let channels = &case.tensors["in.weight"];
-    let mut text = format!("model Case {{\n  body = {layer}({args})\n");
+    let channels = &case.tensors["in.running_mean"];
+    let weights: Vec<&str> = ["weight", "bias"].into_iter().filter(|n| case.has(n)).collect();
+    let mut text = format!("model Case {{\n  body = {layer}(affine: {}{args})\n", case.has("weight"));
     for name in ["x", "ct", "y", "grad_x"] {
         text += &format!("  state {}\n", param(name, x));
     }
-    for name in ["grad_weight", "grad_bias"] {
-        text += &format!("  state {}\n", param(name, channels));
+    for name in &weights {
+        text += &format!("  state {}\n", param(&format!("grad_{name}"), channels));
     }
-    text += "  forward() {\n    made = body(x)\n    total = sum(made * ct)\n    y = made\n    grad_x = grad(total, by: x)\n    \
-             grad_weight = grad(total, by: body.weight)\n    grad_bias = grad(total, by: body.bias)\n    total\n  }\n}\n\n\
+    // A step needs something to move.
+    text += "  param dummy: f32[1] = 0\n  forward() {\n    made = body(x)\n    total = sum(made * ct)\n    y = made\n    \
+             grad_x = grad(total, by: x)\n";
+    for name in &weights {
+        text += &format!("    grad_{name} = grad(total, by: body.{name})\n");
+    }
+    text += "    total + sum(dummy)\n  }\n}\n\n\
              train {\n  net = Case()\n  steps = 1\n  optimizer = Sgd(lr: 0.0)\n  step() { minimize net() }\n}\n";
     let run = || -> Result<(), String> {
         for target in TARGETS {
             let mut run = Run::new(&text, "train", target)?;
             run.set("net.x", x)?;
             run.set("net.ct", &case.tensors["ct.y"])?;
-            for name in ["running_mean", "running_var", "weight", "bias"] {
+            for name in ["running_mean", "running_var"].iter().chain(&weights) {
                 run.set(&format!("net.body.{name}"), &case.tensors[&format!("in.{name}")])?;
             }
             run.step(Entry::Train, clock(0, 1))?;
@@ -199,15 +209,27 @@ fn schedule(case: &Case) -> Option<(String, u64)> {
             (format!("multi_step(clock, {rate}, at: {}, factor: {})", get("milestones")?, get("gamma")?), steps)
         }
         "exponential" => (format!("exponential(clock, {rate}, factor: {})", get("gamma")?), steps),
-        "cosine" => (format!("cosine(clock, {rate}, to: {})", get("eta_min")?), whole("T_max")?),
+        "cosine" => {
+            let (to, period) = (get("eta_min").unwrap_or("0".into()), get("T_max")?);
+            match whole("T_max")? >= steps {
+                true => (format!("cosine(clock, {rate}, to: {to})"), whole("T_max")?),
+                // There it comes up again after the end.
+                false => (
+                    format!("{to} + ({rate} - {to}) * 0.5 * (1 + cos(3.141592653589793 * clock.step / {period}))"),
+                    steps,
+                ),
+            }
+        }
         "cosine_restarts" => {
             let to = get("eta_min").unwrap_or("0".into());
             let grow = get("T_mult").unwrap_or("1".into());
             (format!("cosine_restarts(clock, {rate}, period: {}, to: {to}, grow: {grow})", get("T_0")?), steps)
         }
-        "onecycle" if case.word("anneal") == "cos" => {
+        "onecycle" => {
             let args = [("pct_start", "rise"), ("div_factor", "divide"), ("final_div_factor", "final")];
-            (format!("one_cycle(clock, {}{})", get("max_lr")?, case.args(&args)), whole("total_steps")?)
+            let anneal = if case.word("anneal") == "linear" { "linear" } else { "cosine" };
+            let rest = format!("anneal: {anneal}{}", case.args(&[("three_phase", "three_phase")]));
+            (format!("one_cycle(clock, {}{}, {rest})", get("max_lr")?, case.args(&args)), whole("total_steps")?)
         }
         "linear_warmup_decay" => (format!("linear_decay(clock, {rate}, warmup: {})", get("warmup")?), whole("total")?),
         "warmup_cosine" => (format!("cosine(clock, {rate}, warmup: {})", get("warmup")?), whole("total")?),
@@ -233,6 +255,35 @@ fn scheduled(case: &Case, (call, steps): &(String, u64)) -> Result<(), String> {
             for step in 0..wanted.values.len() as u64 {
                 run.step(Entry::Eval, clock(step, *steps))?;
                 found.values.extend(run.result(0).values);
+            }
+            close(&format!("the rates on {target:?}"), &found, wanted, FORWARD)?;
+        }
+        Ok(())
+    };
+    run().map_err(|why| format!("{why}\n{text}"))
+}
+
+/// A step of a parameter from 0 with the gradient 1 shows the rate; validations come between steps.
+fn plateau(case: &Case) -> Result<(), String> {
+    let names = ["factor", "patience", "mode", "threshold", "threshold_mode", "cooldown", "min_lr", "eps"];
+    let args = case.args(&names.map(|n| (n, n)));
+    let rate = case.text("base_lr").ok_or("no `base_lr`")?;
+    let text = format!(
+        "model Case {{\n  param p: f64[1] = 0\n  forward() {{ sum(p) }}\n}}\n\ntrain {{\n  net = Case()\n  steps = 100\n  \
+         optimizer = Sgd(lr: ReduceLROnPlateau({rate}{args}))\n  step() {{ minimize net() }}\n}}\n"
+    );
+    let number = |shape: &[usize], value: f64| Tensor { dtype: DType::F64, shape: shape.to_vec(), values: vec![value] };
+    let run = || -> Result<(), String> {
+        for target in TARGETS {
+            let mut run = Run::new(&text, "train", target)?;
+            let wanted = &case.tensors["out.lr"];
+            let mut found = Tensor { values: Vec::new(), ..wanted.clone() };
+            for (step, metric) in case.tensors["in.metric"].values.iter().enumerate() {
+                run.set("net.p", &number(&[1], 0.0))?;
+                run.step(Entry::Train, clock(step as u64, 100))?;
+                found.values.push(-run.var("net.p").ok_or("the parameter is gone")?.values[0]);
+                run.set("clock.validated", &number(&[], step as f64 + 1.0))?;
+                run.set("clock.figure", &number(&[], *metric))?;
             }
             close(&format!("the rates on {target:?}"), &found, wanted, FORWARD)?;
         }
