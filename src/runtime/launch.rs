@@ -511,8 +511,12 @@ impl<'a> Maker<'a> {
     /// The pointer to the first element of a view of these sizes.
     fn operand(&mut self, operand: &Operand, dtype: DType, sizes: [usize; 3]) -> Result<Slot, Box<Diagnostic>> {
         let last: usize = sizes.iter().zip(&operand.strides).map(|(n, s)| n.saturating_sub(1) * *s as usize).sum();
-        let slot = self.tensor(operand.buffer, dtype, operand.offset + last + 1)?;
-        self.arguments[slot].offset += operand.offset * dtype.bytes();
+        // A view without elements points nowhere.
+        let none = sizes.contains(&0);
+        let slot = self.tensor(operand.buffer, dtype, if none { 0 } else { operand.offset + last + 1 })?;
+        if !none {
+            self.arguments[slot].offset += operand.offset * dtype.bytes();
+        }
         Ok(slot)
     }
 
