@@ -100,7 +100,7 @@ fn apply_sets(tree: &mut syntax::ast::File, sources: &mut Sources, options: &Opt
 /// Makes a task of a checked file ready to run.
 ///
 /// # Errors
-/// A task that does not exist, or sizes that no data gave a number.
+/// A task that does not exist, fields that only absent data knows, or sizes that no data gave a number.
 pub fn engine(
     checked: &Checked,
     task: &str,
@@ -108,6 +108,14 @@ pub fn engine(
     threads: usize,
 ) -> Result<Box<dyn Engine>, Box<Diagnostic>> {
     let task = checked.program.task(task).ok_or_else(|| no_task(&checked.program, task))?;
+    if !task.whole {
+        let headline = format!("the fields of the data of `{}` are not known", task.name);
+        return Err(Box::new(
+            Diagnostic::error(codes::DATA_MISSING, task.span, headline)
+                .label("its step cannot be built")
+                .help("put the data there, or name its folder with `--data DIR`"),
+        ));
+    }
     match target {
         Target::Interpreter => Ok(Box::new(InterpreterEngine::new(&checked.program, task)?)),
         Target::Cpu => Ok(Box::new(CpuEngine::new(&checked.program, task, threads)?)),

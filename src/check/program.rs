@@ -217,6 +217,8 @@ pub struct Task {
     pub metrics: Vec<VarId>,
     /// Parameters with their running averages, which evaluation uses.
     pub averages: Vec<(VarId, VarId)>,
+    /// Whether everything in its step is known. Where it is not and there is no error, fields of absent data are unknown.
+    pub whole: bool,
     /// The number that stands for every size that only absent data knows: for steps on random numbers alone.
     pub assumed: Option<usize>,
     /// Of a task that generates.

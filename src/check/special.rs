@@ -173,6 +173,15 @@ impl Checker<'_> {
             "grad" => {
                 let (y, x) =
                     (self.number_node(&args[0], DType::F32, span)?, self.number_node(&args[1], DType::F32, span)?);
+                if !self.sheet.hurt && !self.reached(&[y]).contains(&x) {
+                    return self.fail(
+                        Diagnostic::error(codes::NO_GRADIENT, span, "this gradient is 0 everywhere")
+                            .label("nothing that can be differentiated leads from `by` to the value")
+                            .help(
+                                "use the value that the scalar was computed from, before `stop_gradient` or `argmax`",
+                            ),
+                    );
+                }
                 self.gradient(y, x, span)
             }
             "single" | "pair" | "triple" => match &args[0] {

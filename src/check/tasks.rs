@@ -272,6 +272,7 @@ impl Checker<'_> {
             loads: loaded,
             metrics,
             averages: self.forms.averages.iter().map(|(p, a)| (*p, *a)).collect(),
+            whole,
             assumed: None,
             generation,
         })
