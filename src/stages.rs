@@ -43,7 +43,7 @@ fn built_graph_of(task: &Task, entry: Entry, batch: usize, lengths: &[usize]) ->
             }
         },
     };
-    let graph = build::build(&step.graph, &Sizes::with(task, batch, lengths))?;
+    let graph = build::build_step(step, &Sizes::with(task, batch, lengths))?;
     Ok(opt::precision::with_precision(graph, task.settings.precision.unwrap_or(ops::DType::F32)))
 }
 

@@ -1,7 +1,7 @@
 //! Stage 3: from sizes with names to sizes with numbers. In goes a graph that check made and the numbers of its names, out
 //! comes a graph that can run.
 
-use crate::check::{FieldFrom, Program, Task};
+use crate::check::{Demand, FieldFrom, Program, StepGraph, Task};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::{Dim, Sym};
 use crate::graph::{Graph, Node, TensorType};
@@ -103,6 +103,21 @@ fn numbered(graph: &Graph<Dim>, sizes: &Sizes) -> Result<Graph<usize>, Box<Diagn
         nodes.push(Node { op, inputs: node.inputs.clone(), ty: sizes.ty(&node.ty, span)?, origin: node.origin });
     }
     Ok(Graph { nodes, outputs: graph.outputs.clone(), scopes: graph.scopes.clone() })
+}
+
+/// A step's graph with every size a number, if what the program demands of them holds.
+///
+/// # Errors
+/// A demand that does not hold, at its source line; a size without a number.
+pub fn build_step(step: &StepGraph, sizes: &Sizes) -> Result<Graph<usize>, Box<Diagnostic>> {
+    for demand in &step.demands {
+        let number = |d: &Dim| sizes.number(d).map_err(|name| unknown(&name, demand.span));
+        let (left, right) = (number(&demand.left)?, number(&demand.right)?);
+        if !Demand::holds(demand.relation, left, right) {
+            return Err(Box::new(demand.broken(&left.to_string(), &right.to_string())));
+        }
+    }
+    build(&step.graph, sizes)
 }
 
 /// The types of all variables.

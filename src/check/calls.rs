@@ -1,9 +1,11 @@
 //! Calls: arguments to parameters, functions entered, results compared with what they declare.
 
 use super::context::{Bound, Call, Checker, ReasonKind, Res, Scope};
+use super::program::Demand;
 use super::shapes::{Form, Place, form};
 use super::values::{Callable, Given, Tag, Ty, Value};
 use crate::diag::{Diagnostic, Label, codes, suggest};
+use crate::dims::Dim;
 use crate::ops::{ArgKind, DType, Op};
 use crate::source::Span;
 use crate::syntax::ast::{DimExpr, Expr, ExprKind, FnDecl, Param, Relation, TypeExpr, TypeKind, WhereClause};
@@ -593,38 +595,33 @@ impl Checker<'_> {
                     scope.dims.insert(name.clone(), Bound { size, why });
                     continue;
                 }
-                if left != right {
-                    let text = self.sources.text(clause.span).to_string();
-                    return self.where_fails(clause.span, &text, &left.to_string(), &right.to_string());
-                }
+                let text = self.sources.text(clause.span).to_string();
+                self.demand(left, clause.relation, right, text, clause.span)?;
                 continue;
             }
             self.growing_limit(clause.relation, &left, &right);
-            let difference = left.sub(&right).number();
-            let holds = match (clause.relation, difference) {
-                (_, None) => true,
-                (Relation::Lt, Some(d)) => d < 0,
-                (Relation::Le, Some(d)) => d <= 0,
-                (Relation::Gt, Some(d)) => d > 0,
-                (Relation::Ge, Some(d)) => d >= 0,
-                (Relation::Eq | Relation::Define, Some(d)) => d == 0,
-            };
-            if !holds {
-                let text = self.sources.text(clause.span).to_string();
-                return self.where_fails(clause.span, &text, &left.to_string(), &right.to_string());
-            }
+            let text = self.sources.text(clause.span).to_string();
+            self.demand(left, clause.relation, right, text, clause.span)?;
         }
         Some(())
     }
 
-    fn where_fails<T>(&mut self, span: Span, text: &str, left: &str, right: &str) -> Res<T> {
-        let at = self.calls.last().map_or(span, |c| c.span);
-        self.fail(
-            Diagnostic::error(codes::BAD_SIZE, at, format!("`{text}` does not hold: {left} against {right}"))
-                .label("called here")
-                .also(span, "demanded here")
-                .help("change the size that is passed, or the bound"),
-        )
+    /// Something must hold of sizes: decided now, or else when they become numbers.
+    pub fn demand(&mut self, left: Dim, relation: Relation, right: Dim, text: String, written: Span) -> Res<()> {
+        let span = self.calls.last().map_or(written, |c| c.span);
+        let demand = Demand { left, relation, right, text, written, span: self.blame(span) };
+        match demand.left.sub(&demand.right).number() {
+            Some(difference) if !Demand::holds(relation, difference, 0) => {
+                self.fail(demand.broken(&demand.left.to_string(), &demand.right.to_string()))
+            }
+            Some(_) => Some(()),
+            None => {
+                if !self.demands.contains(&demand) {
+                    self.demands.push(demand);
+                }
+                Some(())
+            }
+        }
     }
 
     /// Compares a body's value with the declared result, and gives it the declared tag.
@@ -696,6 +693,33 @@ impl Checker<'_> {
             }
             (_, value) => self.fit(value, declared, place, scope),
         }
+    }
+
+    /// `x: f32[B, 12] = expect(value)`: sizes that are neither the same nor different for sure are taken to be the declared
+    /// ones; whether they are is looked at when they become numbers.
+    pub fn expected(&mut self, value: Value, ty: &TypeExpr, span: Span, scope: &mut Scope) -> Res<Value> {
+        let value = self.present(value, span);
+        let (Value::Tensor(node), Form::Tensor(form)) = (&value, form(ty)) else {
+            return self.ascribe(value, ty, span, scope);
+        };
+        let is = self.ty(*node).clone();
+        let plain = form.dims.iter().all(|d| matches!(d, DimExpr::Size(_)));
+        if !plain || form.dims.len() != is.rank() {
+            return self.ascribe(value, ty, span, scope);
+        }
+        let mut axes = is.axes.clone();
+        for (dim, axis) in form.dims.iter().zip(&mut axes) {
+            let DimExpr::Size(expr) = dim else { continue };
+            let mut open = Vec::new();
+            let size = self.dim_of(expr, scope, &mut open)?;
+            if open.is_empty() && size != axis.size && !size.contradicts(&axis.size) {
+                let text = format!("{} == {}", self.sources.text(expr.span), axis.size);
+                self.demand(axis.size.clone(), Relation::Eq, size.clone(), text, expr.span)?;
+                *axis = self.written(expr.span, size);
+            }
+        }
+        let node = self.reshaped(*node, axes, span);
+        self.ascribe(Value::Tensor(node), ty, span, scope)
     }
 
     /// `x: f32[B, S] = value`

@@ -78,19 +78,7 @@ impl Checker<'_> {
         scope: &mut Scope,
         span: Span,
     ) -> Res<Value> {
-        let values = match self.eval(over, scope)? {
-            Value::Int(n, _) => self.count(&Dim::default(), &n, over.span)?,
-            Value::Range(a, b) => self.count(&a, &b, over.span)?,
-            Value::List(items) => Some(items),
-            v if v.is_silent() => None,
-            v => {
-                return self.fail(
-                    Diagnostic::error(codes::WRONG_KIND, over.span, format!("cannot repeat over {}", v.kind()))
-                        .label("a whole number, a range or a list is needed here")
-                        .help("write `repeat 3 { … }` or `repeat w in [64, 128] { … }`"),
-                );
-            }
-        };
+        let values = self.repeated_over(over, scope)?;
         // How many is known only by name: one copy stands for all.
         let values = values.unwrap_or_else(|| vec![Value::Unknown]);
         let mut copies = Vec::new();
@@ -118,6 +106,73 @@ impl Checker<'_> {
         Some(self.make_chain(copies, span))
     }
 
+    /// What a `repeat` goes over; none inside if how many that are is known only by name.
+    fn repeated_over(&mut self, over: &Expr, scope: &mut Scope) -> Res<Option<Vec<Value>>> {
+        Some(match self.eval(over, scope)? {
+            Value::Int(n, _) => self.count(&Dim::default(), &n, over.span)?,
+            Value::Range(a, b) => self.count(&a, &b, over.span)?,
+            Value::List(items) => Some(items),
+            v if v.is_silent() => None,
+            v => {
+                return self.fail(
+                    Diagnostic::error(codes::WRONG_KIND, over.span, format!("cannot repeat over {}", v.kind()))
+                        .label("a whole number, a range or a list is needed here")
+                        .help("write `repeat 3 { … }` or `repeat w in [64, 128] { … }`"),
+                );
+            }
+        })
+    }
+
+    /// `[repeat i in 0..n { expr }]`: the values of the expression, one for each `i`.
+    pub fn repeated_values(
+        &mut self,
+        variable: Option<&Ident>,
+        over: &Expr,
+        body: &[SeqItem],
+        scope: &mut Scope,
+    ) -> Res<Vec<Value>> {
+        let Some(values) = self.repeated_over(over, scope)? else {
+            if self.generic {
+                return None;
+            }
+            return self.fail(
+                Diagnostic::error(codes::BAD_SIZE, over.span, "how long this list is is known only by name")
+                    .label("the length of a list is a number")
+                    .help("make it a hyper-parameter or a constant"),
+            );
+        };
+        let Some((last, before)) = body.split_last() else {
+            let fault = Diagnostic::error(codes::MISSING_PART, over.span, "this `repeat` gives no values");
+            return self.fail(fault.help("write the value between the braces: `[repeat i in 0..4 { 2 * i }]`"));
+        };
+        let mut list = Vec::new();
+        for value in values {
+            let mut inner = scope.clone();
+            if let Some(variable) = variable {
+                inner.bind(&variable.name, value, variable.span);
+            }
+            if self.steps >= super::context::MOST_STEPS {
+                return None;
+            }
+            for item in before {
+                let value = self.eval(&item.value, &mut inner)?;
+                let Some(name) = &item.name else {
+                    return self.fail(
+                        Diagnostic::error(codes::UNUSED, item.span, "this value is not used")
+                            .label("only the last one is an item of the list")
+                            .help("give it a name, or remove it"),
+                    );
+                };
+                inner.bind(&name.name, value, name.span);
+            }
+            list.push(self.eval(&last.value, &mut inner)?);
+            for (outer, used) in scope.locals.iter_mut().zip(&inner.locals) {
+                outer.used |= used.used;
+            }
+        }
+        Some(list)
+    }
+
     /// The whole numbers from `a` to `b`; none inside if they are known only by name.
     fn count(&mut self, a: &Dim, b: &Dim, span: Span) -> Res<Option<Vec<Value>>> {
         let (Some(from), Some(to)) = (a.number(), b.number()) else { return Some(None) };
@@ -130,6 +185,14 @@ impl Checker<'_> {
             );
         }
         Some(Some((from..to).map(Value::int).collect()))
+    }
+
+    /// The links of a chain.
+    pub fn links(&self, id: InstanceId) -> Option<Vec<Value>> {
+        match &self.instances[id.0 as usize].kind {
+            InstanceKind::Chain(items) => Some(items.iter().map(|(_, v, _)| v.clone()).collect()),
+            InstanceKind::Layer(_) => None,
+        }
     }
 
     pub fn apply_chain(

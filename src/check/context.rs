@@ -285,6 +285,8 @@ pub struct Checker<'a> {
     pub meant: BTreeSet<String>,
     /// What the forms of the task at hand say.
     pub forms: super::forms::Forms,
+    /// What must hold of the sizes of the step at hand, and is not decided yet.
+    pub demands: Vec<super::program::Demand>,
     /// Keys of `data` items that something used.
     pub used_data: BTreeSet<String>,
     /// Sizes that only the data knows, by the data set and what they are of; true for those that differ from sample to

@@ -41,7 +41,7 @@ impl Checker<'_> {
             ExprKind::Str(s) => Some(Value::Str(s.clone())),
             ExprKind::Name(name) => self.name_value(name, expr.span, scope),
             ExprKind::Tuple(items) => Some(Value::Tuple(self.eval_all(items, scope)?)),
-            ExprKind::List(items) => Some(Value::List(self.eval_all(items, scope)?)),
+            ExprKind::List(items) => Some(Value::List(self.eval_list(items, scope)?)),
             ExprKind::Call { callee, args } => self.eval_call(expr.span, callee, args, scope),
             ExprKind::Index { base, indices } => {
                 let base_value = self.eval(base, scope)?;
@@ -116,6 +116,27 @@ impl Checker<'_> {
         values.into_iter().collect()
     }
 
+    /// The items of a list; a `repeat` among them stands for the values that it makes.
+    fn eval_list(&mut self, items: &[Expr], scope: &mut Scope) -> Res<Vec<Value>> {
+        let mut values = Vec::new();
+        let mut whole = true;
+        for item in items {
+            match &item.kind {
+                ExprKind::Repeat { variable, over, body } => {
+                    match self.repeated_values(variable.as_ref(), over, body, scope) {
+                        Some(more) => values.extend(more),
+                        None => whole = false,
+                    }
+                }
+                _ => match self.eval(item, scope) {
+                    Some(value) => values.push(value),
+                    None => whole = false,
+                },
+            }
+        }
+        whole.then_some(values)
+    }
+
     /// Evaluates where a function is expected: a call leaves out its first argument.
     pub fn eval_stage(&mut self, expr: &Expr, scope: &mut Scope) -> Res<Value> {
         match &expr.kind {
@@ -124,12 +145,12 @@ impl Checker<'_> {
                 match function {
                     Value::Stage(stage) => {
                         let mut given = stage.given.clone();
-                        given.extend(self.eval_args(&Value::Stage(stage.clone()), args, scope));
+                        given.extend(self.eval_args(&Value::Stage(stage.clone()), args, 1, scope));
                         Some(Value::Stage(Rc::new(Stage { callable: stage.callable.clone(), given, span: expr.span })))
                     }
                     // `x |> block(mask: m)`: further arguments of a layer.
                     Value::Layer(_) => {
-                        let given = self.eval_args(&function, args, scope);
+                        let given = self.eval_args(&function, args, 1, scope);
                         let Value::Layer(id) = function else { return None };
                         Some(Value::Partial(id, Rc::new(given)))
                     }
@@ -189,7 +210,7 @@ impl Checker<'_> {
         name_span: Span,
         scope: &mut Scope,
     ) -> Res<Value> {
-        let given = self.eval_args(&function, args, scope);
+        let given = self.eval_args(&function, args, 0, scope);
         match function {
             Value::Stage(stage) => {
                 let mut all = given;
@@ -236,10 +257,21 @@ impl Checker<'_> {
         }
     }
 
-    /// Evaluates arguments; those for parameters of kind `fn`, `rate` or `layer` as stages.
-    pub fn eval_args(&mut self, function: &Value, args: &[ast::Arg], scope: &mut Scope) -> Vec<Given> {
+    /// Evaluates arguments; those for parameters of kind `fn`, `rate` or `layer` as stages. `first` is the place of the first:
+    /// 1 where the call leaves one out.
+    fn eval_args(&mut self, function: &Value, args: &[ast::Arg], first: usize, scope: &mut Scope) -> Vec<Given> {
         let mut given = Vec::new();
         for (position, arg) in args.iter().enumerate() {
+            if let (None, Some(named)) = (&arg.name, args[..position].iter().find(|a| a.name.is_some())) {
+                let what = "an argument without a name stands behind one with a name";
+                self.report(
+                    Diagnostic::error(codes::SYNTAX, arg.span, what)
+                        .label("which argument is this?")
+                        .also(named.span, "this one has a name")
+                        .help("put it before those with names, or name it too"),
+                );
+            }
+            let position = position + first;
             let name = arg.name.as_ref().map(|n| n.name.as_str());
             let value = if self.takes_function(function, position, name) {
                 self.eval_stage(&arg.value, scope)
@@ -515,6 +547,11 @@ impl Checker<'_> {
     pub fn eval_stmt(&mut self, stmt: &Stmt, scope: &mut Scope) -> Res<()> {
         match &stmt.kind {
             StmtKind::Bind { pattern, ty, value } => {
+                if let (Some(ty), Some(inner)) = (ty, self.expectation(value, scope)) {
+                    let result = self.eval(inner, scope);
+                    let result = result.and_then(|v| self.expected(v, ty, value.span, scope));
+                    return self.bind(pattern, result.unwrap_or(Value::Poison), value.span, scope);
+                }
                 let mut result = self.eval(value, scope);
                 if let (Some(v), Some(ty)) = (&result, ty) {
                     result = self.ascribe(v.clone(), ty, value.span, scope);
@@ -543,6 +580,16 @@ impl Checker<'_> {
             StmtKind::Yield(values) => self.yield_values(values, stmt.span, scope),
             StmtKind::Save { value, to } => self.save(value, to, stmt.span, scope),
             StmtKind::Error => None,
+        }
+    }
+
+    /// `value` of `expect(value)`.
+    fn expectation<'e>(&self, value: &'e Expr, scope: &Scope) -> Option<&'e Expr> {
+        let ExprKind::Call { callee, args } = &value.kind else { return None };
+        let own = scope.locals.iter().any(|l| l.name == "expect") || self.named("expect", scope.file).is_some();
+        match (&callee.kind, args.as_slice()) {
+            (ExprKind::Name(name), [one]) if name == "expect" && !own => Some(&one.value),
+            _ => None,
         }
     }
 

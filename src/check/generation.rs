@@ -248,13 +248,8 @@ impl Checker<'_> {
         if name != field.name && !is_length {
             return None;
         }
-        let made = FieldUse {
-            name: field.name.clone(),
-            dtype: DType::I32,
-            shape: vec![Dim::from(length.clone())],
-            classes: None,
-            from: FieldFrom::Growing,
-        };
+        let shape = vec![Dim::from(length.clone())];
+        let made = FieldUse::new(field.name.clone(), DType::I32, shape, FieldFrom::Growing);
         let mut number = self.feed.place(made);
         if is_length {
             number = self.length_of(number);

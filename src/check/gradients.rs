@@ -5,13 +5,14 @@ use super::context::{Checker, Res, Scope};
 use super::shapes::{Form, form};
 use super::values::{Ty, Value};
 use crate::diag::{Diagnostic, codes};
+use crate::dims::Dim;
 use crate::graph::NodeId;
 use crate::ops::Op;
 use crate::source::Span;
 use crate::syntax::ast::FnDecl;
 
 impl Checker<'_> {
-    /// Gives a function's value the gradient that it declares; `arguments` holds what it was called with alone, `scope`
+    /// Gives a function's value (or values) the gradient that it declares; `arguments` holds what it was called with alone, `scope`
     /// what its body has made of it.
     pub fn with_gradient(
         &mut self,
@@ -36,13 +37,21 @@ impl Checker<'_> {
                     .help("one for the gradient of each result"),
             );
         }
-        let y = match value {
-            Value::Tuple(_) => return self.not_supported(last, "a gradient of one's own for several results"),
-            Value::Tensor(y) if self.ty(y).dtype.is_float() => y,
-            v if v.is_silent() => return Some(v),
-            // A number, or a tensor of whole numbers: there is nothing to differentiate.
-            v => return Some(v),
+        let values = match &value {
+            Value::Tuple(items) => items.clone(),
+            one => vec![one.clone()],
         };
+        if let Some(silent) = values.iter().find(|v| v.is_silent()) {
+            return Some(silent.clone());
+        }
+        // A number, or a tensor of whole numbers: there is nothing to differentiate.
+        let floats: Vec<NodeId> = values
+            .iter()
+            .filter_map(
+                |v| if let Value::Tensor(n) = v { Some(*n).filter(|n| self.ty(*n).dtype.is_float()) } else { None },
+            )
+            .collect();
+        let Some(y) = self.packed(&floats, last, span)? else { return Some(value) };
         let plain = Ty { tag: None, weak: false, ..self.ty(y).clone() };
         let zero = self.scalar(0.0, plain.dtype, span);
         let stand_in = self.stretch(zero, &plain, span)?;
@@ -50,9 +59,14 @@ impl Checker<'_> {
         for local in &mut inner.locals {
             local.checked = false;
         }
-        inner.bind(&names[0].name, Value::Tensor(stand_in), names[0].span);
-        if let Some(local) = inner.local(&names[0].name) {
-            local.checked = !self.is_builtin(names[0].span);
+        let mut parts = self.unpacked_parts(stand_in, &floats, span)?.into_iter();
+        for (name, value) in names.iter().zip(&values) {
+            let is_float = matches!(value, Value::Tensor(n) if floats.contains(n));
+            let part = if is_float { parts.next().map_or(Value::None, Value::Tensor) } else { Value::None };
+            inner.bind(&name.name, part, name.span);
+            if let Some(local) = inner.local(&name.name) {
+                local.checked = is_float && !self.is_builtin(name.span);
+            }
         }
         let errors = self.errors();
         let gradients = match self.eval_block(block, &mut inner, false)? {
@@ -116,7 +130,73 @@ impl Checker<'_> {
         let ty = self.ty(y).clone();
         let count = inputs.len();
         let operands = [y, stand_in].into_iter().chain(inputs).chain(written).collect();
-        Some(Value::Tensor(self.node(Op::CustomGradient { inputs: count }, operands, ty, span)))
+        let made = self.node(Op::CustomGradient { inputs: count }, operands, ty, span);
+        let Value::Tuple(_) = value else { return Some(Value::Tensor(made)) };
+        let mut parts = self.unpacked_parts(made, &floats, span)?.into_iter();
+        let results = values.into_iter().map(|v| match v {
+            Value::Tensor(n) if floats.contains(&n) => parts.next().map_or(Value::Poison, Value::Tensor),
+            other => other,
+        });
+        Some(Value::Tuple(results.collect()))
+    }
+
+    /// Several results one behind the other, so that their gradients arrive together; the only one as it is, and nothing
+    /// if there is none.
+    fn packed(&mut self, results: &[NodeId], at: Span, span: Span) -> Res<Option<NodeId>> {
+        let [first, rest @ ..] = results else { return Some(None) };
+        if rest.is_empty() {
+            return Some(Some(*first));
+        }
+        let dtype = self.ty(*first).dtype;
+        if let Some(other) = rest.iter().find(|n| self.ty(**n).dtype != dtype) {
+            let other = self.ty(*other).dtype;
+            let what = format!("a gradient of one's own for results of {dtype} and {other}");
+            return self.not_supported(at, &what);
+        }
+        let mut flat = Vec::new();
+        for node in results {
+            let size = self.count_of(*node);
+            let axis = self.written(span, size);
+            let node = self.untagged(*node, span);
+            flat.push(self.reshaped(node, vec![axis], span));
+        }
+        match self.add_op(Op::Concat { axis: 0 }, flat, span, "concat", &["list"])? {
+            Value::Tensor(node) => Some(Some(node)),
+            _ => None,
+        }
+    }
+
+    /// The parts of what `packed` made, in the shapes of the results.
+    fn unpacked_parts(&mut self, whole: NodeId, results: &[NodeId], span: Span) -> Res<Vec<NodeId>> {
+        if let [_] = results {
+            return Some(vec![whole]);
+        }
+        let mut start = Dim::default();
+        let mut parts = Vec::new();
+        for node in results {
+            let (ty, size) = (self.ty(*node).clone(), self.count_of(*node));
+            let op = Op::Slice { start: vec![start.clone()], size: vec![size.clone()], step: vec![1] };
+            start = start.add(&size);
+            let Value::Tensor(part) = self.add_op(op, vec![whole], span, "slice", &["x"])? else { return None };
+            let part = self.reshaped(part, ty.axes.clone(), span);
+            parts.push(match ty.tag {
+                Some(_) if self.ty(part).tag != ty.tag => self.node(Op::Cast, vec![part], ty, span),
+                _ => part,
+            });
+        }
+        Some(parts)
+    }
+
+    fn count_of(&self, node: NodeId) -> Dim {
+        self.ty(node).axes.iter().fold(Dim::from(1i64), |p, a| p.mul(&a.size))
+    }
+
+    fn untagged(&mut self, node: NodeId, span: Span) -> NodeId {
+        let ty = self.ty(node).clone();
+        match ty.tag.is_some() || ty.weak {
+            true => self.node(Op::Cast, vec![node], Ty { tag: None, weak: false, ..ty }, span),
+            false => node,
+        }
     }
 }
 

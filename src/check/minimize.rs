@@ -57,7 +57,8 @@ impl Checker<'_> {
             v => {
                 return self.fail(
                     Diagnostic::error(codes::NOT_A_SCALAR, loss.span, format!("the loss is {}", v.kind()))
-                        .label("a number that depends on parameters is needed here"),
+                        .label("a number that depends on parameters is needed here")
+                        .help("for instance `mean(…)` or `sum(…)` of it"),
                 );
             }
         };

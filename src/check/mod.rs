@@ -18,6 +18,7 @@ mod forms;
 mod generation;
 mod gradients;
 mod groups;
+mod index;
 mod layers;
 mod library;
 mod minimize;
@@ -118,6 +119,7 @@ pub fn check_parsed(
         forms: forms::Forms::default(),
         meant: BTreeSet::new(),
         read_elsewhere: BTreeSet::new(),
+        demands: Vec::new(),
         used_data: BTreeSet::new(),
         unknown: BTreeMap::new(),
         task_scopes: BTreeMap::new(),

@@ -58,7 +58,7 @@ pub fn split(step: &mut StepGraph, fields: &mut Vec<FieldUse>, length: &Sym, bat
         let name = format!("once {k}");
         node.op = Op::Field(fields.len() as u32);
         node.inputs.clear();
-        fields.push(FieldUse { name, dtype: node.ty.dtype, shape, classes: None, from });
+        fields.push(FieldUse::new(name, node.ty.dtype, shape, from));
     }
     step.graph = needed(&rest);
     let span = |i: &usize| rest.nodes[*i].origin.span;
@@ -67,7 +67,7 @@ pub fn split(step: &mut StepGraph, fields: &mut Vec<FieldUse>, length: &Sym, bat
         .enumerate()
         .map(|(k, i)| Report { name: format!("once {k}"), kind: ReportKind::Prediction, span: span(i) })
         .collect();
-    Some(StepGraph { graph: before, reports })
+    Some(StepGraph { graph: before, reports, demands: Vec::new() })
 }
 
 /// Whether a field is the growing one, or its length.

@@ -119,7 +119,7 @@ impl Checker<'_> {
         self.feed.source = format!("{}@{:?}", data.source, data.span);
         let mut scope = Scope::new(data.span.file);
         for field in &facts.fields {
-            let number = self.source_place(data, field);
+            let number = self.source_place(data, facts, field);
             let node = self.field_node(number, data.span);
             scope.bind(&field.name, Value::Tensor(node), data.span);
         }
@@ -250,16 +250,19 @@ impl Checker<'_> {
             let is_text = facts.texts.contains(&name.name);
             return is_text.then(|| self.text_taken(name));
         };
-        let number = self.source_place(data, field);
+        let number = self.source_place(data, facts, field);
         Some(self.batched_field(number, name.span, batch))
     }
 
     /// The place of a field of the source.
-    fn source_place(&mut self, data: &DataValue, field: &FieldFacts) -> usize {
+    fn source_place(&mut self, data: &DataValue, facts: &Facts, field: &FieldFacts) -> usize {
         let shape = self.field_shape(data, field);
         let from = if field.varying { FieldFrom::Varying } else { FieldFrom::Source };
-        let (name, dtype, classes) = (field.name.clone(), field.dtype, field.classes);
-        self.feed.place(FieldUse { name, dtype, shape, classes, from })
+        let (name, dtype) = (field.name.clone(), field.dtype);
+        // Tokens are below the size of their vocabulary, as labels are below the number of classes.
+        let vocabulary = facts.vocabularies.iter().find(|(n, _)| *n == name).and_then(|(_, size)| *size);
+        let classes = field.classes.or(vocabulary);
+        self.feed.place(FieldUse { classes, ..FieldUse::new(name, dtype, shape, from) })
     }
 
     /// The sizes of a source's field; those that only the files tell are names.
@@ -327,7 +330,7 @@ impl Checker<'_> {
         let Some(sample) = sample else {
             let (data, facts) = data?;
             let field = facts.fields.iter().find(|f| f.name == of && f.varying)?;
-            let number = self.source_place(data, field);
+            let number = self.source_place(data, facts, field);
             let number = self.length_of(number);
             return Some(self.batched_field(number, name.span, batch));
         };
@@ -374,7 +377,7 @@ impl Checker<'_> {
             }
         }
         let (name, dtype) = (name.name.clone(), ty.dtype);
-        Some(Some(self.feed.place(FieldUse { name, dtype, shape, classes: None, from: FieldFrom::Alone })))
+        Some(Some(self.feed.place(FieldUse::new(name, dtype, shape, FieldFrom::Alone))))
     }
 
     /// True if a size contains the length of a source's field that differs from sample to sample.
@@ -387,13 +390,7 @@ impl Checker<'_> {
     /// The companion of a field.
     pub fn length_of(&mut self, of: usize) -> usize {
         let name = format!("{}_length", self.feed.fields[of].name);
-        self.feed.place(FieldUse {
-            name,
-            dtype: DType::I32,
-            shape: Vec::new(),
-            classes: None,
-            from: FieldFrom::Length(of),
-        })
+        self.feed.place(FieldUse::new(name, DType::I32, Vec::new(), FieldFrom::Length(of)))
     }
 
     fn text_taken(&mut self, name: &Ident) -> Value {
@@ -509,7 +506,7 @@ impl Checker<'_> {
             Some(n) => Dim::from(n),
             None => Dim::from(self.fresh("T")),
         };
-        let number = self.feed.place(FieldUse { name, dtype: DType::I32, shape: vec![size], classes: None, from });
+        let number = self.feed.place(FieldUse::new(name, DType::I32, vec![size], from));
         Some(Value::Tensor(self.field_node(number, span)))
     }
 

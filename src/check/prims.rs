@@ -158,6 +158,9 @@ impl Checker<'_> {
             Ok(out) => out,
             Err(fault) => return self.shape_fault(fault, name, params, &inputs, span),
         };
+        if let (Op::Pick { axis } | Op::Take { axis }, [_, index]) = (&op, inputs.as_slice()) {
+            self.in_range(&types[0].axes[*axis].clone(), *index, span)?;
+        }
         let axes = self.result_axes(&op, &types, &out, span);
         let moves = matches!(
             op,
@@ -172,6 +175,47 @@ impl Checker<'_> {
         let tag = if moves { first.and_then(|t| t.tag) } else { None };
         let weak = !types.is_empty() && types.iter().all(|t| t.weak) && out.dtype == DType::F64;
         Some(Value::Tensor(self.node(op, inputs, Ty { dtype: out.dtype, axes, tag, weak }, span)))
+    }
+
+    /// A field of the data chooses along an axis: its classes must all be there. If they are not known, whoever feeds the
+    /// step looks at the numbers.
+    fn in_range(&mut self, axis: &Axis, index: NodeId, span: Span) -> Res<()> {
+        let Some(size) = axis.size.number().filter(|_| self.step.is_some()) else { return Some(()) };
+        let mut root = self.sheet.graph.node(index);
+        while let (
+            Op::Cast | Op::Reshape { .. } | Op::Broadcast { .. } | Op::Transpose { .. } | Op::Slice { .. },
+            [x],
+        ) = (&root.op, root.inputs.as_slice())
+        {
+            root = self.sheet.graph.node(*x);
+        }
+        let (Op::Field(number), named) = (&root.op, root.origin.span) else { return Some(()) };
+        let at = self.blame(span);
+        let Some(field) = self.feed.fields.get_mut(*number as usize).filter(|f| f.dtype.is_int()) else {
+            return Some(());
+        };
+        let Some(classes) = field.classes else {
+            if field.below.is_none_or(|(least, _)| size < least) {
+                field.below = Some((size, at));
+            }
+            return Some(());
+        };
+        if classes as i64 <= size {
+            return Some(());
+        }
+        let name = field.name.clone();
+        let size = self.size_text(&axis.size, axis.why);
+        let mut fault =
+            Diagnostic::error(codes::BAD_SIZE, at, format!("`{name}` has {classes} classes, here are {size}"))
+                .label(format!("{size} to choose from"))
+                .also(named, format!("{classes} classes"));
+        for (place, text) in self.chain(axis.why).into_iter().take(2) {
+            let place = self.blame(place);
+            if place != at && place != named && !self.is_builtin(place) {
+                fault = fault.also(place, text);
+            }
+        }
+        self.fail(fault.help(format!("make it {classes}, or write `data.classes`")))
     }
 
     pub fn take(&mut self, x: NodeId, index: NodeId, axis: usize, span: Span) -> Res<Value> {

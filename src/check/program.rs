@@ -1,11 +1,12 @@
 //! What check makes: every entry point of a file as a symbolic graph, and the variables that they share.
 
 use super::values::{DataValue, TextValue, TokenizerValue};
+use crate::diag::{Diagnostic, codes};
 use crate::dims::{Dim, Sym};
 use crate::graph::{Graph, NodeId, TensorType};
 use crate::ops::{DType, VarId};
 use crate::source::Span;
-use crate::syntax::ast::TaskKind;
+use crate::syntax::ast::{Relation, TaskKind};
 use std::rc::Rc;
 
 /// What a persistent value is.
@@ -63,6 +64,46 @@ pub struct StepGraph {
     pub graph: Graph<Dim>,
     /// By position of the graph's `Value` outputs.
     pub reports: Vec<Report>,
+    /// What must hold of its sizes, as far as checking could not tell.
+    pub demands: Vec<Demand>,
+}
+
+/// A comparison of sizes that is decided when they become numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Demand {
+    pub left: Dim,
+    pub relation: Relation,
+    pub right: Dim,
+    /// As the program writes it.
+    pub text: String,
+    /// Where it is written.
+    pub written: Span,
+    /// The call that it is demanded of.
+    pub span: Span,
+}
+
+impl Demand {
+    /// True if it holds of these numbers.
+    pub fn holds(relation: Relation, left: i64, right: i64) -> bool {
+        match relation {
+            Relation::Lt => left < right,
+            Relation::Le => left <= right,
+            Relation::Gt => left > right,
+            Relation::Ge => left >= right,
+            Relation::Eq | Relation::Define => left == right,
+        }
+    }
+
+    /// What is said if it does not hold.
+    pub fn broken(&self, left: &str, right: &str) -> Diagnostic {
+        let headline = format!("`{}` does not hold: {left} against {right}", self.text);
+        let fault = Diagnostic::error(codes::BAD_SIZE, self.span, headline)
+            .help("change the size that is passed, or the bound");
+        match self.written == self.span {
+            true => fault.label("demanded here"),
+            false => fault.label("called here").also(self.written, "demanded here"),
+        }
+    }
 }
 
 /// A field that the step takes, or that the pipeline before it needs.
@@ -75,6 +116,8 @@ pub struct FieldUse {
     /// Number of classes, if it is a label and that is known.
     pub classes: Option<usize>,
     pub from: FieldFrom,
+    /// It chooses one of so many, at that place: a number that is not below is a fault of the data.
+    pub below: Option<(i64, Span)>,
 }
 
 /// What a field is filled with.
@@ -99,6 +142,10 @@ pub enum FieldFrom {
 }
 
 impl FieldUse {
+    pub fn new(name: String, dtype: DType, shape: Vec<Dim>, from: FieldFrom) -> FieldUse {
+        FieldUse { name, dtype, shape, classes: None, from, below: None }
+    }
+
     /// The axis whose size differs from batch to batch: always the first.
     pub fn varying(&self) -> Option<&Sym> {
         match self.from {
@@ -195,6 +242,8 @@ pub struct Load {
 pub struct Task {
     pub kind: TaskKind,
     pub name: String,
+    /// Its number among the file's tasks, those with faults included: what variables say of their owner.
+    pub number: usize,
     pub span: Span,
     /// Its parameters, which the command line may set.
     pub params: Vec<String>,
@@ -257,6 +306,12 @@ pub struct Program {
 impl Program {
     pub fn var(&self, id: VarId) -> &Var {
         &self.vars[id.0 as usize]
+    }
+
+    /// The task whose binding a variable belongs to, if it has no fault.
+    pub fn owner(&self, id: VarId) -> Option<&Task> {
+        let number = self.var(id).task;
+        self.tasks.iter().find(|t| t.number == number)
     }
 
     /// The task with this name, or the only one of this kind.

@@ -17,6 +17,7 @@ pub const NAMES: &[&str] = &[
     "characters",
     "conv3d",
     "einsum",
+    "expect",
     "figure",
     "flip",
     "floor_div",
@@ -170,6 +171,11 @@ impl Checker<'_> {
             }
             "split" => self.split(&args, span),
             "floor_div" => self.floor_div(args, span),
+            "expect" => self.fail(
+                Diagnostic::error(codes::WRONG_KIND, span, "`expect` belongs in a local with a type")
+                    .label("what is expected of this?")
+                    .help("write `y: f32[B, 12] = expect(x)`"),
+            ),
             "grad" => {
                 let (y, x) =
                     (self.number_node(&args[0], DType::F32, span)?, self.number_node(&args[1], DType::F32, span)?);

@@ -36,6 +36,11 @@ pub const SPECIALS: &[Special] = &[
               name is summed over; sizes of one name must agree.",
     },
     Special {
+        name: "expect",
+        doc: "In a local with a type, `y: f32[B, 12] = expect(x)`: sizes that are neither the same nor different for sure are \
+              taken to be the declared ones, and compared when they become numbers.",
+    },
+    Special {
         name: "figure",
         doc: "What the last validation found: a figure by its name, `figure(\"accuracy\")`, else the loss; 0 before the first.",
     },

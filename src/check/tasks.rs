@@ -138,6 +138,7 @@ impl Checker<'_> {
             self.training = Some(training || trains && pass == Pass::Survey);
             self.sheet = Sheet::default();
             self.draws.clear();
+            self.demands.clear();
             self.scope_path = 0;
             self.forms.survey = pass == Pass::Survey;
             // States stay as they are outside of training.
@@ -197,7 +198,7 @@ impl Checker<'_> {
                 graph.outputs.push(Output { kind: OutputKind::Value(reports.len() as u32), node });
                 reports.push(report);
             }
-            let made = StepGraph { graph, reports };
+            let made = StepGraph { graph, reports, demands: std::mem::take(&mut self.demands) };
             if training { train = Some(made) } else { eval = Some(made) }
         }
         let mut loaded = Vec::new();
@@ -259,6 +260,7 @@ impl Checker<'_> {
         Some(Task {
             kind: decl.kind,
             name,
+            number,
             span: decl.word,
             params: decl.params.iter().map(|p| p.name.name.clone()).collect(),
             settings,

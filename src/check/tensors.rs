@@ -7,7 +7,7 @@ use crate::dims::Dim;
 use crate::graph::NodeId;
 use crate::ops::{Binary, Compare, DType, Op, Unary};
 use crate::source::Span;
-use crate::syntax::ast::{BinaryOp, Expr, Ident, Index};
+use crate::syntax::ast::{BinaryOp, Expr};
 
 impl Checker<'_> {
     /// A scalar node of a number or bool.
@@ -548,175 +548,6 @@ impl Checker<'_> {
             false => fault.help("change the width of one side"),
         })
     }
-
-    /// `x[a, b:c, ..]`
-    pub fn index(&mut self, base: Value, indices: &[Index], span: Span, scope: &mut Scope) -> Res<Value> {
-        match self.present(base, span) {
-            Value::Record(parts) => {
-                let items = parts.iter().map(|(_, v)| v.clone()).collect();
-                self.index(Value::Tuple(items), indices, span, scope)
-            }
-            Value::List(items) | Value::Tuple(items) => {
-                let [Index::At(at)] = indices else {
-                    return self.not_supported(span, "a slice of a list");
-                };
-                let value = self.eval(at, scope)?;
-                if let Value::Tensor(index) = value {
-                    return self.choose_text(&items, index, span);
-                }
-                let n = self.whole(value, at.span)?;
-                let Some(n) = n.number() else { return Some(Value::Unknown) };
-                let index = if n < 0 { n + items.len() as i64 } else { n };
-                match usize::try_from(index).ok().and_then(|i| items.get(i)) {
-                    Some(item) => Some(item.clone()),
-                    None => self.fail(
-                        Diagnostic::error(codes::BAD_AXIS, at.span, format!("there is no element {n}"))
-                            .label(format!("the list has {}", items.len()))
-                            .help("elements count from 0; -1 is the last"),
-                    ),
-                }
-            }
-            Value::Tensor(node) => self.index_tensor(node, indices, span, scope),
-            v if v.is_silent() => Some(v),
-            v => self.fail(
-                Diagnostic::error(codes::WRONG_KIND, span, format!("{} has no elements", v.kind()))
-                    .label("cannot be indexed")
-                    .help("lists, tuples and tensors have elements"),
-            ),
-        }
-    }
-
-    fn index_tensor(&mut self, node: NodeId, indices: &[Index], span: Span, scope: &mut Scope) -> Res<Value> {
-        let ty = self.ty(node).clone();
-        let fixed = indices.iter().filter(|i| !matches!(i, Index::Rest(_))).count();
-        if fixed > ty.rank() {
-            return self.fail(
-                Diagnostic::error(codes::BAD_AXIS, span, format!("{fixed} indices for {} axes", ty.rank()))
-                    .label(format!("this indexes {ty}"))
-                    .help("write at most one index for each axis"),
-            );
-        }
-        let rest = indices.iter().position(|i| matches!(i, Index::Rest(_))).unwrap_or(indices.len());
-        let mut start = vec![Dim::default(); ty.rank()];
-        let mut size: Vec<Dim> = ty.axes.iter().map(|a| a.size.clone()).collect();
-        let mut step = vec![1i64; ty.rank()];
-        let mut dropped = Vec::new();
-        let mut gathers: Vec<(usize, NodeId)> = Vec::new();
-        for (i, index) in indices.iter().enumerate() {
-            let axis = if i < rest { i } else { ty.rank() + i - indices.len() };
-            let whole = ty.axes.get(axis).map(|a| a.size.clone()).unwrap_or_default();
-            match index {
-                Index::Rest(_) => {}
-                Index::At(at) => {
-                    let value = self.eval(at, scope)?;
-                    match self.present(value, at.span) {
-                        Value::Tensor(index) => gathers.push((axis, index)),
-                        value => {
-                            start[axis] = self.position(value, &whole, at)?;
-                            size[axis] = Dim::from(1i64);
-                            dropped.push(axis);
-                        }
-                    }
-                }
-                Index::Slice { from, to, step: by, .. } => {
-                    if let Some(by) = by {
-                        let value = self.eval(by, scope)?;
-                        match self.whole(value, by.span)?.number() {
-                            Some(n @ 1..) => step[axis] = n,
-                            _ => return self.not_supported(by.span, "a step that is not a positive number"),
-                        }
-                    }
-                    let end = |c: &mut Self, e: &Option<Expr>, or: Dim, scope: &mut Scope| match e {
-                        None => Some(or),
-                        Some(e) => {
-                            let value = c.eval(e, scope)?;
-                            let at = c.whole(value, e.span)?;
-                            Some(if at.number().is_some_and(|n| n < 0) { whole.add(&at) } else { at })
-                        }
-                    };
-                    let a = end(self, from, Dim::default(), scope)?;
-                    let b = end(self, to, whole.clone(), scope)?;
-                    let count = b.sub(&a);
-                    size[axis] = match step[axis] {
-                        1 => count,
-                        n => count.add(&Dim::from(n - 1)).floor_div(&Dim::from(n)),
-                    };
-                    let past = whole.sub(&b).number().is_some_and(|n| n < 0);
-                    if size[axis].number().is_some_and(|n| n < 0) || past {
-                        let text = format!("{a}..{b} does not lie within 0..{whole}");
-                        return self.fail(
-                            Diagnostic::error(codes::BAD_SIZE, span, text)
-                                .label(format!("this is sliced from {ty}"))
-                                .help("the end is excluded, and negative numbers count from it"),
-                        );
-                    }
-                    start[axis] = a;
-                }
-            }
-        }
-        let mut axes = ty.axes.clone();
-        for (i, axis) in axes.iter_mut().enumerate() {
-            if axis.size != size[i] {
-                let why = self.reason(span, &size[i], ReasonKind::Made("the slice".into()), vec![axis.why]);
-                *axis = Axis { size: size[i].clone(), why };
-            }
-        }
-        let mut value = node;
-        if axes.iter().zip(&ty.axes).any(|(a, b)| a.size != b.size) || step.iter().any(|s| *s != 1) {
-            let new = Ty { axes: axes.clone(), ..ty.clone() };
-            value = self.node(Op::Slice { start, size, step }, vec![node], new, span);
-        }
-        if !dropped.is_empty() {
-            let kept = axes.iter().enumerate().filter(|(i, _)| !dropped.contains(i)).map(|(_, a)| a.clone()).collect();
-            value = self.reshaped(value, kept, span);
-        }
-        match gathers.as_slice() {
-            [] => Some(Value::Tensor(value)),
-            [(axis, index)] => {
-                let axis = axis - dropped.iter().filter(|d| *d < axis).count();
-                self.take(value, *index, axis, span)
-            }
-            _ => self.not_supported(span, "indexing with several tensors at once"),
-        }
-    }
-
-    /// An index from the start; negative ones count from the end.
-    fn position(&mut self, value: Value, size: &Dim, at: &Expr) -> Res<Dim> {
-        let n = self.whole(value, at.span)?;
-        let from_start = if n.number().is_some_and(|n| n < 0) { size.add(&n) } else { n.clone() };
-        let room = size.sub(&from_start).number();
-        if room.is_some_and(|r| r <= 0) || from_start.number().is_some_and(|n| n < 0) {
-            return self.fail(
-                Diagnostic::error(codes::BAD_AXIS, at.span, format!("there is no element {n}"))
-                    .label(format!("the axis has {size}"))
-                    .help("elements count from 0; -1 is the last"),
-            );
-        }
-        Some(from_start)
-    }
-
-    /// `base.name`
-    pub fn field(&mut self, base: Value, name: &Ident, span: Span) -> Res<Value> {
-        if name.name.is_empty() {
-            return None;
-        }
-        match base {
-            Value::Layer(id) => self.member_field(id, name, span),
-            Value::Clock => self.clock_field(name, span),
-            Value::Record(parts) if parts.iter().any(|(n, _)| *n == name.name) => {
-                parts.iter().find(|(n, _)| *n == name.name).map(|(_, v)| v.clone())
-            }
-            Value::Data(data) => self.data_field(&data, name),
-            Value::DataField(data, field) => self.field_fact(&data, &field, name),
-            Value::Task(task) => self.task_field(&task, name, span),
-            Value::Poison | Value::Unknown => Some(base),
-            v => self.fail(
-                Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("{} has no `{}`", v.kind(), name.name))
-                    .label("layers, data sets and the clock have fields")
-                    .help("use the value itself"),
-            ),
-        }
-    }
 }
 
 /// An elementwise operation.
@@ -739,6 +570,10 @@ fn plain_equal(a: &Value, b: &Value) -> Option<bool> {
         (Value::Bool(x), Value::Bool(y)) => Some(x == y),
         (Value::None, Value::None) => Some(true),
         (Value::None, _) | (_, Value::None) => Some(false),
+        // A word or a number: `padding: int | same | valid`.
+        (Value::Str(_), b) | (b, Value::Str(_)) if matches!(b, Value::Int(..) | Value::Float(_) | Value::List(_)) => {
+            Some(false)
+        }
         _ => None,
     }
 }

@@ -14,7 +14,7 @@ use super::program::{FieldFrom, FieldUse};
 use super::values::{Axis, Ty, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::{Dim, Sym};
-use crate::graph::NodeId;
+use crate::graph::{Node, NodeId};
 use crate::ops::{self, Binary, Compare, DType, Op};
 use crate::source::Span;
 
@@ -33,13 +33,17 @@ impl Checker<'_> {
         needed[root.index()] = true;
         for i in (0..=root.index()).rev() {
             if needed[i] {
-                graph.nodes[i].inputs.iter().for_each(|n| needed[n.index()] = true);
+                operands(&graph.nodes[i]).iter().for_each(|n| needed[n.index()] = true);
             }
         }
         let mut made: Vec<Option<Mapped>> = vec![None; graph.nodes.len()];
         for i in 0..=root.index() {
             if needed[i] {
-                let inputs: Vec<Mapped> = graph.nodes[i].inputs.iter().filter_map(|n| made[n.index()]).collect();
+                let inputs: Vec<Mapped> = operands(&graph.nodes[i]).iter().filter_map(|n| made[n.index()]).collect();
+                if let (Op::CustomGradient { .. }, [value]) = (&graph.nodes[i].op, inputs.as_slice()) {
+                    made[i] = Some(*value);
+                    continue;
+                }
                 made[i] = Some(self.map_node(sample, i, inputs, batch)?);
             }
         }
@@ -69,8 +73,7 @@ impl Checker<'_> {
                 }
                 let from = FieldFrom::Draw { site: *site };
                 let name = format!("draw {site:016x}");
-                let number =
-                    self.feed.place(FieldUse { name, dtype: DType::F32, shape: shape.clone(), classes: None, from });
+                let number = self.feed.place(FieldUse::new(name, DType::F32, shape.clone(), from));
                 return Some(Mapped { node: self.fed(number, span, batch), batched: batch.is_some() });
             }
             // Only draws ask for it.
@@ -289,8 +292,8 @@ impl Checker<'_> {
                 continue;
             }
             let node = &graph.nodes[i];
-            node.inputs.iter().for_each(|n| needed[n.index()] = true);
-            let types: Vec<Ty> = node.inputs.iter().map(|n| sample.sheet.tys[n.index()].clone()).collect();
+            operands(node).iter().for_each(|n| needed[n.index()] = true);
+            let types: Vec<Ty> = operands(node).iter().map(|n| sample.sheet.tys[n.index()].clone()).collect();
             let draws = matches!(node.op, Op::Uniform { .. }) && sample.sheet.tys[i].axes.iter().any(varies);
             if draws || !passes(&node.op, &types, &varies) {
                 return true;
@@ -313,10 +316,19 @@ impl Checker<'_> {
     }
 }
 
+/// What a node of one sample is computed from. Data has no gradients: a value with one of its own is just that value.
+fn operands(node: &Node<Dim>) -> &[NodeId] {
+    match node.op {
+        Op::CustomGradient { .. } => &node.inputs[..1],
+        _ => &node.inputs,
+    }
+}
+
 /// True if an operation treats each element along a padded axis by itself.
 fn passes(op: &Op<Dim>, types: &[Ty], padded: &dyn Fn(&Axis) -> bool) -> bool {
     match op {
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast | Op::StopGradient => true,
+        Op::CustomGradient { .. } => true,
         Op::Broadcast { .. } | Op::Transpose { .. } => true,
         Op::Take { .. } => !types[0].axes.iter().any(padded),
         _ => !types.iter().flat_map(|t| &t.axes).any(padded),

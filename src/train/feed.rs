@@ -139,6 +139,26 @@ fn text_of<'a>(set: &'a Dataset, text: &'a TextValue, row: usize, span: Span) ->
     }
 }
 
+/// The numbers of a field that chooses one of so many are all there.
+fn in_range(view: &View, field: usize, wanted: &FieldUse) -> Result<()> {
+    let Some((size, span)) = wanted.below else { return Ok(()) };
+    let bytes = view.dataset.fields[field].bytes();
+    let mut buffer = vec![0; bytes];
+    for row in &view.rows {
+        view.dataset.gather(field, &[*row], &mut buffer);
+        let numbers = crate::engine::bytes::to_f64(wanted.dtype, &buffer);
+        if let Some(outside) = numbers.iter().find(|n| **n < 0.0 || **n >= size as f64) {
+            let what = format!("`{}` of sample {row} is {outside}, not below {size}", wanted.name);
+            let what = if *outside < 0.0 { format!("`{}` of sample {row} is {outside}", wanted.name) } else { what };
+            let d = Diagnostic::error(codes::DATA_VALUE, span, what)
+                .label(format!("one of {size} is chosen here"))
+                .note("samples are counted from 0, in the order of the file");
+            return Err(Box::new(d.help("correct the data; `cross_entropy(…, ignore: -1)` leaves samples out")));
+        }
+    }
+    Ok(())
+}
+
 fn vocabularies_of(set: &Dataset) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for list in &set.ragged {
@@ -201,6 +221,7 @@ impl Feed {
                             && wanted.shape.iter().zip(&f.shape).all(fits)
                     });
                     let (field, is) = found.ok_or_else(|| changed(&wanted.name))?;
+                    in_range(&view, field, wanted)?;
                     Column::Field { field, bytes: is.bytes() }
                 }
                 FieldFrom::Varying | FieldFrom::Alone => {
@@ -210,6 +231,12 @@ impl Feed {
                 }
                 FieldFrom::Tokens { .. } => {
                     let (list, max) = list_of(wanted)?;
+                    let tokens = set.ragged[list].vocabulary.size();
+                    if let Some((size, span)) = wanted.below.filter(|(size, _)| tokens as i64 > *size) {
+                        let what = format!("`{}` has {tokens} tokens, here are {size}", wanted.name);
+                        let d = Diagnostic::error(codes::DATA_VALUE, span, what).label("chosen from here");
+                        return Err(Box::new(d.help("write `data.FIELD.vocab` for the number")));
+                    }
                     Column::Ragged { list, max }
                 }
                 FieldFrom::Growing | FieldFrom::Once(_) => Column::Elsewhere,

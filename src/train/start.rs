@@ -37,7 +37,7 @@ pub fn start(
     for &v in task.vars.iter().filter(|_| task.train.is_some()) {
         let Some(source) = program.var(v).source else { continue };
         let owner = program.var(source).task;
-        let Some(of) = program.tasks.get(owner) else { continue };
+        let Some(of) = program.owner(source) else { continue };
         // A part of the net that its task does not use has the value that it starts with there too.
         if !of.vars.contains(&source) || of.metrics.contains(&source) {
             continue;

@@ -74,7 +74,7 @@ pub fn load_net(
 ) -> Result<()> {
     let owned = |v: &VarId| {
         let var = program.var(*v);
-        let is_owner = owner.is_none_or(|o| program.tasks.get(var.task).is_some_and(|t| t.name == o));
+        let is_owner = owner.is_none_or(|o| program.owner(*v).is_some_and(|t| t.name == o));
         is_owner && var.kind != VarKind::OptimizerState && !task.metrics.contains(v)
     };
     let vars: Vec<VarId> = task.vars.iter().copied().filter(owned).collect();
@@ -106,7 +106,7 @@ pub fn load_net(
 /// The value of a variable of a trained net: its running average if the checkpoint has one.
 pub fn net_value(file: &Checkpoint, program: &Program, v: VarId) -> Option<VarTensor> {
     let var = program.var(v);
-    let averages = program.tasks.get(var.task).map_or(&[][..], |t| &t.averages);
+    let averages = program.owner(v).map_or(&[][..], |t| &t.averages);
     let average = averages.iter().find(|(p, _)| *p == v).and_then(|(_, a)| file.get(&program.var(*a).path));
     let t = average.or_else(|| file.get(&var.path))?;
     Some(VarTensor { dtype: t.dtype, shape: t.shape.to_vec(), bytes: t.bytes.to_vec() })
