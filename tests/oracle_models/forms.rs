@@ -48,12 +48,12 @@ fn bert(folder: &Folder) -> Result<String, String> {
     Ok(sizes + &activation(folder, "hidden_act")?)
 }
 
-/// How the folder's model is written; none if it is of a kind that `models/` does not have.
-pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
+/// How the folder's model is written.
+pub fn of(folder: &Folder) -> Result<Form, String> {
     let class = folder.json["cls"].as_str().unwrap_or_default();
     let args = |names: &[(&str, &str)]| folder.args(names);
     const CLASSIFY: &str = "cross_entropy(scores, y)";
-    Ok(Some(match class {
+    Ok(match class {
         "Linear" => form(
             "linear_regression",
             format!("LinearRegression({})", args(&[("out", "out_features")])),
@@ -125,6 +125,14 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
             let form = form("transformer", net, "scores = net(src, tgt[:, :-1])", loss);
             Form { inputs: vec!["src", "tgt"], ..form }
         }
+        "LSTMNet" => {
+            let net = format!("LstmClassifier({})", args(&[("hidden", "h"), ("depth", "l"), ("classes", "o")]));
+            form("lstm", net, "scores = net(x)", CLASSIFY)
+        }
+        "GRUTagger" => {
+            let net = args(&[("vocab", "V"), ("width", "d"), ("hidden", "h"), ("tags", "o")]);
+            form("gru_tagger", format!("GruTagger({net})"), "scores = net(x)", "cross_entropy(scores, y, ignore: 0)")
+        }
         "transformers.GPT2LMHeadModel" => {
             let mut net = args(&[
                 ("vocab", "vocab_size"),
@@ -193,8 +201,8 @@ pub fn of(folder: &Folder) -> Result<Option<Form>, String> {
             );
             form("vit", net, "scores = net(x)", CLASSIFY)
         }
-        _ => return Ok(None),
-    }))
+        other => return Err(format!("no model of ours is a `{other}`")),
+    })
 }
 
 /// The next token at every place.

@@ -86,6 +86,8 @@ fn compare(folder: &Folder, form: &Form, target: Target) -> Result<(Errors, Time
         if wanted.len() as u64 != STEPS {
             return Err(format!("the curve {name} has {} steps", wanted.len()));
         }
+        // Where PyTorch itself differs between f32 and f64, as it may at kinks, nothing closer can be asked for.
+        let limit = BACKWARD.max(10.0 * curve["f32_dev"].as_f64().unwrap_or(0.0));
         let mut worst = 0.0;
         let started = Instant::now();
         for (step, wanted) in wanted.iter().enumerate() {
@@ -97,7 +99,7 @@ fn compare(folder: &Folder, form: &Form, target: Target) -> Result<(Errors, Time
                 &mut worst,
                 &format!("{name}, step {step}, {found} where PyTorch has {wanted}"),
                 error,
-                BACKWARD,
+                limit,
             );
             if step == 0 {
                 let error = relative(found, folder.number("loss_train_first")?, 1e-6);
@@ -246,11 +248,7 @@ fn models_agree_with_pytorch() {
             continue;
         }
         let form = match forms::of(&folder) {
-            Ok(Some(form)) => form,
-            Ok(None) => {
-                table += &format!("{:22} NOT COMPARED: no model of ours is a `{}`\n", folder.name, folder.json["cls"]);
-                continue;
-            }
+            Ok(form) => form,
             Err(why) => {
                 faults.push(format!("{}: {why}", folder.name));
                 continue;
@@ -274,6 +272,7 @@ fn models_agree_with_pytorch() {
             }
         }
     }
+    assert!(table.lines().count() > 1, "nothing was compared");
     eprintln!("worst relative errors; milliseconds of a check, a compilation and a step\n{table}");
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
