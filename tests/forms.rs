@@ -482,6 +482,16 @@ train {{
     }
 
     #[test]
+    fn what_is_frozen_beside_one_is_frozen() {
+        let text = penalty("mean(net.*.w * net.*.w)").replace("  steps = 1", "  freeze net.a\n  steps = 1");
+        let checked = good(&text);
+        let mut run = Run::new(&checked, "train", 1);
+        run.train(1);
+        close(run.first("net.a.w"), 3.0);
+        assert!(run.first("net.b.w") > -2.0);
+    }
+
+    #[test]
     fn they_have_gradients() {
         let checked = good(&penalty("l1(net.*.w, 0.5)"));
         let mut run = Run::new(&checked, "train", 1);
@@ -763,6 +773,24 @@ train probe {{
   {second}
 }}"
         )
+    }
+
+    #[test]
+    fn a_variables_owner_is_its_task_also_behind_one_with_a_fault() {
+        let checked = check(
+            "train broken { net = Linear(2) }
+train whole {
+  net = Linear(2)
+  steps = 1
+  optimizer = Adam(lr: 1e-2)
+  step() { minimize mean(net(ones([1, 2]))) }
+}",
+        );
+        assert!(checked.has_errors() && checked.program.tasks.len() == 1);
+        let task = task(&checked, "whole");
+        for v in &task.vars {
+            assert_eq!(checked.program.owner(*v).map(|t| t.name.as_str()), Some("whole"));
+        }
     }
 
     #[test]

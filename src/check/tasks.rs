@@ -159,8 +159,10 @@ impl Checker<'_> {
             let value = self.eval_block(&step.body, &mut inner, false);
             if pass == Pass::Survey {
                 self.step = None;
-                whole &= self.errors() == errors && !self.sheet.hurt;
-                if whole {
+                // Where absent files leave sizes open, not all members may have been made.
+                let open = self.sheet.hurt && facts.as_ref().is_some_and(|f| f.warning.is_some());
+                whole &= self.errors() == errors;
+                if whole && !open {
                     self.freeze_all(&frozen, &mut scope);
                 }
                 continue;

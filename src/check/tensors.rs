@@ -109,7 +109,8 @@ impl Checker<'_> {
     pub fn binary(&mut self, op: BinaryOp, a: Value, b: Value, span: Span, op_span: Span) -> Res<Value> {
         let (a, b) = (self.present(a, span), self.present(b, span));
         if a.is_silent() || b.is_silent() {
-            return Some(Value::Poison);
+            let fault = matches!(a, Value::Poison) || matches!(b, Value::Poison);
+            return Some(if fault { Value::Poison } else { Value::Unknown });
         }
         if let Some(result) = self.binary_with_parameters(op, &a, &b, span, op_span) {
             return result;
