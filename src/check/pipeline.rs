@@ -7,14 +7,14 @@
 
 use super::context::{Bound, Checker, Facts, FieldFacts, ReasonKind, Res, Scope, Sheet};
 use super::program::{FieldFrom, FieldUse};
-use super::shapes::{Form, Place, form};
+use super::shapes::{Form, Place, TensorForm, form};
 use super::values::{Axis, Callable, DataValue, TextValue, TokenizerValue, Ty, Value};
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::dims::{Dim, Sym};
 use crate::graph::{Graph, NodeId};
 use crate::ops::{DType, Op};
 use crate::source::Span;
-use crate::syntax::ast::{Ident, Param};
+use crate::syntax::ast::{DimExpr, Ident, Param};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -220,8 +220,10 @@ impl Checker<'_> {
                                 (None, None) => Vec::new(),
                             };
                             self.no_field(name, &names, has_data);
+                            Value::Poison
+                        } else {
+                            self.written_field(param, batch, scope).unwrap_or(Value::Poison)
                         }
-                        Value::Poison
                     }
                 },
             };
@@ -242,6 +244,23 @@ impl Checker<'_> {
                 scope.bind(&name.name, value, name.span);
             }
         }
+    }
+
+    /// A field of absent data of which nothing is known but the type that the step writes.
+    fn written_field(&mut self, param: &Param, batch: &Option<Sym>, scope: &Scope) -> Option<Value> {
+        let Form::Tensor(TensorForm { dtype, dims, .. }) = form(param.ty.as_ref()?) else { return None };
+        // The batch axis is not the sample's.
+        let dims = if batch.is_some() { dims.get(1..)? } else { dims };
+        let mut shape = Vec::new();
+        for dim in dims {
+            let DimExpr::Size(expr) = dim else { return None };
+            let mut open = Vec::new();
+            shape.push(self.dim_of(expr, scope, &mut open)?);
+        }
+        let (name, span) = (param.name.name.clone(), param.name.span);
+        let field = FieldUse { name, dtype, shape, classes: None, from: FieldFrom::Source, below: None };
+        let number = self.feed.place(field);
+        Some(self.batched_field(number, span, batch))
     }
 
     /// A field of a source without a pipeline.
