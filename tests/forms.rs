@@ -921,6 +921,33 @@ train {
     }
 
     #[test]
+    fn perplexity_is_of_the_whole_set() {
+        let checked = good(
+            "train {
+  data       = digits(validate: 250)
+  batch      = 100
+  epochs     = 1
+  net        = seq { flatten; Linear(10) }
+  optimizer  = Sgd(0.1)
+  perplexity = Perplexity()
+  but_threes = Perplexity(ignore: 3)
+  step(image, label) {
+    scores = net(image)
+    minimize cross_entropy(scores, label)
+    report   perplexity(scores, label)
+    report   but_threes(scores, label)
+  }
+}",
+        );
+        let folder = Folder::new("perplexity");
+        let outcome = Training::new(&checked, "train").run(&folder.0.join("run"), None, None);
+        let of = |name: &str| outcome.validated.iter().find(|(n, _)| n == name).expect("a figure").1;
+        // The last batch is half as large; the loss is the mean over samples.
+        assert!((of("perplexity") - of("loss").exp()).abs() < 1e-5 * of("perplexity"), "{:?}", outcome.validated);
+        assert!((of("but_threes") - of("perplexity")).abs() > 1e-4);
+    }
+
+    #[test]
     fn the_best_checkpoint_holds_the_averages() {
         let checked = good(ALL_FORMS);
         let folder = Folder::new("best");

@@ -52,16 +52,16 @@ const WORDS: &str = r#"
 use std.attention.MultiHeadAttention
 const pad = 0
 model Pair(source_vocab: int, target_vocab: int) {
-  source_embed = Embedding(source_vocab, 16)
-  target_embed = Embedding(target_vocab, 16)
-  encode       = Linear(16)
+  source_embed = Embedding(source_vocab, 24)
+  target_embed = Embedding(target_vocab, 24)
+  encode       = Linear(24)
   own          = MultiHeadAttention(2)
   cross        = MultiHeadAttention(2)
   head         = Linear(target_vocab)
   forward(source: i32[B, S], target: i32[B, T]) -> logits[B, T, target_vocab] {
     seen   = source != pad
-    memory = source_embed(source) + sinusoidal(S, 16) |> encode |> gelu
-    x = target_embed(target) + sinusoidal(T, 16)
+    memory = source_embed(source) + sinusoidal(S, 24) |> encode |> gelu
+    x = target_embed(target) + sinusoidal(T, 24)
     x = x + own(x, x, causal: true)
     x + cross(x, memory, mask: rearrange(seen, "b s -> b 1 1 s")) |> head
   }
@@ -97,6 +97,41 @@ generate translate {
 }
 "#;
 
+/// A recurrent net, which takes texts of any length and gives the scores of the last place alone.
+const RECURRENT: &str = r#"
+layer Recurrent(width: int) {
+  from_input  = Linear(width)
+  from_hidden = Linear(width)
+  forward(x: f32[B, T, D]) -> f32[B, T, width] {
+    scan x_t in x along T with h = zeros([B, width]) {
+      h = tanh(from_input(x_t) + from_hidden(h))
+      yield h
+    }
+  }
+}
+model Net(vocab: int) {
+  wte  = Embedding(vocab, 16)
+  rnn  = Recurrent(24)
+  head = Linear(vocab)
+  forward(token: i32[B, T]) -> logits[B, T, vocab] { token |> wte |> rnn |> head }
+}
+data letters = text("letters.txt", tokenizer: characters(), window: 8)
+train {
+  data      = letters
+  batch     = 16
+  steps     = 150
+  net       = Net(data.vocab)
+  optimizer = Adam(lr: 1e-2)
+  step(token, next) { minimize cross_entropy(net(token), next) }
+}
+generate write {
+  data       = letters
+  net        = train.net
+  max_tokens = 12
+  step(token) { net(token)[:, -1] }
+}
+"#;
+
 const PAIRS: &str = "english\tfrench
 one cat\tun chat
 two cats\tdeux chats
@@ -117,12 +152,13 @@ fn trained() -> &'static Path {
         for (name, text) in [
             ("letters.nn", LETTERS.to_string()),
             ("words.nn", WORDS.to_string()),
+            ("recurrent.nn", RECURRENT.to_string()),
             ("letters.txt", "abcdefg\n".repeat(60)),
             ("pairs.tsv", PAIRS.to_string()),
         ] {
             std::fs::write(folder.join(name), text).expect("a file");
         }
-        for file in ["letters.nn", "words.nn"] {
+        for file in ["letters.nn", "words.nn", "recurrent.nn"] {
             let (code, out, err) = nnc(&folder, &["run", file, "-q"]);
             assert_eq!(code, 0, "{out}\n{err}");
         }
@@ -164,6 +200,12 @@ fn a_net_writes_what_it_has_learned_also_beyond_its_context() {
     assert_eq!(err, "");
     let (out, _) = written(&["letters.nn", "write", "--prompt", "fg", "--set", "max_tokens=3"]);
     assert_eq!(out, "fg\nab\n");
+}
+
+#[test]
+fn a_recurrent_net_writes_too() {
+    let (out, _) = written(&["recurrent.nn", "write", "--prompt", "abcdefg\nab"]);
+    assert_eq!(out, "abcdefg\nabcdefg\nabcdef\n");
 }
 
 #[test]
@@ -300,6 +342,17 @@ fn what_is_computed_once_changes_nothing() {
     let generation = task(&checked, "translate").generation.as_ref().expect("generates");
     let once = generation.once.as_ref().expect("an encoder");
     assert!(once.graph.nodes.iter().any(|n| matches!(n.op, nnc::ops::Op::Matmul { .. })));
+    // The large product with the vocabulary is of the last place alone.
+    let step = task(&checked, "translate");
+    let (_, length) = step.varying().find(|(i, _)| step.fields[*i].name == "target").expect("it grows");
+    let vocab = step.eval.graph.ty(step.eval.graph.outputs[0].node).shape[2].clone();
+    let heads = step.eval.graph.nodes.iter().filter(|n| n.ty.shape.last() == Some(&vocab) && n.ty.shape.len() > 1);
+    let heads: Vec<_> =
+        heads.filter(|n| !matches!(n.op, nnc::ops::Op::Read(_) | nnc::ops::Op::Transpose { .. })).collect();
+    assert!(!heads.is_empty());
+    for node in heads {
+        assert!(node.ty.shape.iter().all(|d| !d.symbols().contains(length)), "{:?} {:?}", node.op, node.ty.shape);
+    }
     // All scores of a sample at once, as they are learned.
     let forced = task(&checked, "forced");
     let opened = train::open(forced, &checked.data_root).expect("opens").expect("data");

@@ -2,7 +2,7 @@
 //! In goes the task's syntax, out comes a [`Generation`] beside the step's graph.
 //!
 //! The growing field is fed as the tokens so far; its length is a size of its own, known only while running. Of the
-//! step's scores `logits[B, T, V]` those of the last place are kept.
+//! step's scores `logits[B, T, V]` those of the last place are computed.
 
 use super::context::{Checker, Facts, Res, Scope};
 use super::pipeline::as_tokenizer;
@@ -328,22 +328,9 @@ impl Checker<'_> {
             self.report(fault.help("leave out the `softmax`"));
             return;
         }
-        let last = match sizes.as_slice() {
-            [_, _, scores] => {
-                let one = Dim::from(1i64);
-                let start = vec![Dim::default(), t.sub(&one), Dim::default()];
-                let size = vec![sizes[0].clone(), one, (*scores).clone()];
-                let op = Op::Slice { start, size, step: vec![1; 3] };
-                match self.add_op(op, vec![node], span, "slice", &["x"]) {
-                    Some(Value::Tensor(node)) => node,
-                    _ => return,
-                }
-            }
-            _ => node,
-        };
         if let Some(step) = &mut self.step {
             let report = Report { name: field.name.clone(), kind: ReportKind::Prediction, span };
-            step.reports.push((report, last));
+            step.reports.push((report, node));
         }
     }
 
@@ -365,6 +352,12 @@ impl Checker<'_> {
             top_p: g.top_p,
             beam: g.beam.unwrap_or(1),
         };
+        let scores = eval.graph.outputs.first().map(|o| o.node);
+        if let Some(node) = scores.filter(|n| eval.graph.ty(*n).rank() == 3) {
+            let last = super::last::place(&mut eval.graph, node, 1, &length);
+            eval.graph.outputs[0].node = last;
+            eval.graph = super::once::needed(&eval.graph);
+        }
         let once = super::once::split(eval, fields, &length, batch);
         let TokenField { text, source, tokenizer, start, end, .. } = field;
         let limit = g.limit.map(|n| n.max(1) as usize);

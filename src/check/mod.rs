@@ -20,6 +20,7 @@ mod generation;
 mod gradients;
 mod groups;
 mod index;
+mod last;
 mod layers;
 mod library;
 mod minimize;

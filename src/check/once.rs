@@ -100,7 +100,7 @@ fn mentions(node: &Node<Dim>, sym: &Sym) -> bool {
 }
 
 /// The part of a graph that its outputs need.
-fn needed(graph: &Graph<Dim>) -> Graph<Dim> {
+pub fn needed(graph: &Graph<Dim>) -> Graph<Dim> {
     let mut keep = vec![false; graph.nodes.len()];
     for output in &graph.outputs {
         keep[output.node.index()] = true;
