@@ -76,10 +76,10 @@ fn marked<'t>(text: &'t str, mark: &str) -> Vec<Vec<&'t str>> {
 #[test]
 fn every_rule_is_shown() {
     let mut wrong = String::new();
-    for number in 0..RULES.len() {
+    for (number, rule) in RULES.iter().enumerate() {
         let (text, checked) = program(number, "good");
         if !checked.diagnostics.is_empty() {
-            wrong += &format!("---- {} {}\n{}\n", number + 1, RULES[number], shown(&checked));
+            wrong += &format!("---- {} {}\n{}\n", number + 1, rule, shown(&checked));
             continue;
         }
         let values = marked(&text, "//= ");
@@ -91,15 +91,15 @@ fn every_rule_is_shown() {
             let wanted: Vec<f64> = wanted.iter().map(|w| w.parse().expect("a number")).collect();
             let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
             if is.len() != wanted.len() || !is.iter().zip(&wanted).all(near) {
-                wrong += &format!("{} {}: `{}` gives {is:?}, not {wanted:?}\n", number + 1, RULES[number], task.name);
+                wrong += &format!("{} {}: `{}` gives {is:?}, not {wanted:?}\n", number + 1, rule, task.name);
             }
         }
-        assert!(values.is_empty() || tasks.len() == values.len(), "{}: {} tasks", RULES[number], tasks.len());
+        assert!(values.is_empty() || tasks.len() == values.len(), "{}: {} tasks", rule, tasks.len());
         for path in marked(&text, "//: ").concat() {
             let (_, path) = path.split_once('.').expect("the model's name");
             if !checked.program.vars.iter().any(|v| v.path == format!("net.{path}")) {
                 let paths: Vec<&str> = checked.program.vars.iter().map(|v| v.path.as_str()).collect();
-                wrong += &format!("{}: no {path} among {paths:?}\n", RULES[number]);
+                wrong += &format!("{}: no {path} among {paths:?}\n", rule);
             }
         }
     }
@@ -109,14 +109,14 @@ fn every_rule_is_shown() {
 #[test]
 fn every_rule_that_is_broken_is_told() {
     let mut wrong = String::new();
-    for number in 0..RULES.len() {
+    for (number, rule) in RULES.iter().enumerate() {
         let (text, checked) = program(number, "bad");
         let mut left: Vec<(usize, &str, &str)> = Vec::new();
         for (i, line) in text.lines().enumerate() {
             let expected = line.split("//~ ").skip(1).map(|e| e.trim().split_once(' ').unwrap_or((e.trim(), "")));
             left.extend(expected.map(|(code, words)| (i + 1, code, words.trim())));
         }
-        assert!(!left.is_empty(), "{} breaks nothing", RULES[number]);
+        assert!(!left.is_empty(), "{} breaks nothing", rule);
         let mut extra: Vec<Diagnostic> = Vec::new();
         for d in &checked.diagnostics {
             let line = d.span().map_or(0, |s| checked.sources.line_of(s));
@@ -134,7 +134,7 @@ fn every_rule_that_is_broken_is_told() {
         if left.is_empty() && extra.is_empty() {
             continue;
         }
-        wrong += &format!("---- {} {}\n", number + 1, RULES[number]);
+        wrong += &format!("---- {} {}\n", number + 1, rule);
         for (line, code, words) in left {
             wrong += &format!("line {line}: no {code} {words}\n");
         }

@@ -34,6 +34,7 @@ mod pipeline;
 mod precision;
 mod prims;
 mod program;
+mod recurrence;
 mod results;
 mod save;
 mod scan;

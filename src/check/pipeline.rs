@@ -364,7 +364,10 @@ impl Checker<'_> {
                 }
             },
         }?;
-        self.feed.fields[of].varying()?;
+        let field = &self.feed.fields[of];
+        if field.varying().is_none() && !matches!(field.from, FieldFrom::Tokens { .. }) {
+            return None;
+        }
         let number = self.length_of(of);
         Some(self.batched_field(number, name.span, batch))
     }
