@@ -132,6 +132,33 @@ generate write {
 }
 "#;
 
+/// Texts of a kind that a flag chooses, short enough for the net, but not if their lengths were rounded up.
+const KINDS: &str = r#"
+model Net(vocab: int, classes: int) {
+  wte  = Embedding(vocab, 16)
+  kind = Embedding(classes, 16)
+  wpe  = Embedding(9, 16)
+  fc   = seq { Linear(32); relu; Linear(vocab) }
+  forward(token: i32[B, T], label: i32[B]) -> logits[B, T, vocab] where T <= 9 {
+    wte(token) + unsqueeze(kind(label), 1) + wpe(range(T)) |> fc
+  }
+}
+data lines = labelled_lines("kinds.txt") { token = text |> tokens(characters(), start: true, end: true) }
+train {
+  data      = lines
+  batch     = 8
+  steps     = 200
+  net       = Net(lines.token.vocab, lines.classes)
+  optimizer = Adam(lr: 1e-2)
+  step(token, label) { minimize cross_entropy(net(token[:, :-1], label), token[:, 1:], ignore: 0) }
+}
+generate write {
+  data = lines
+  net  = train.net
+  step(token, label, token_length) { net(token, label) + 0 * f32(rearrange(token_length, "b -> b 1 1")) }
+}
+"#;
+
 const PAIRS: &str = "english\tfrench
 one cat\tun chat
 two cats\tdeux chats
@@ -153,12 +180,14 @@ fn trained() -> &'static Path {
             ("letters.nn", LETTERS.to_string()),
             ("words.nn", WORDS.to_string()),
             ("recurrent.nn", RECURRENT.to_string()),
+            ("kinds.nn", KINDS.to_string()),
+            ("kinds.txt", "0 aaaaaaaa\n1 bbbbbb\n2 abcd\n".repeat(8)),
             ("letters.txt", "abcdefg\n".repeat(60)),
             ("pairs.tsv", PAIRS.to_string()),
         ] {
             std::fs::write(folder.join(name), text).expect("a file");
         }
-        for file in ["letters.nn", "words.nn", "recurrent.nn"] {
+        for file in ["letters.nn", "words.nn", "recurrent.nn", "kinds.nn"] {
             let (code, out, err) = nnc(&folder, &["run", file, "-q"]);
             assert_eq!(code, 0, "{out}\n{err}");
         }
@@ -206,6 +235,15 @@ fn a_net_writes_what_it_has_learned_also_beyond_its_context() {
 fn a_recurrent_net_writes_too() {
     let (out, _) = written(&["recurrent.nn", "write", "--prompt", "abcdefg\nab"]);
     assert_eq!(out, "abcdefg\nabcdefg\nabcdef\n");
+}
+
+#[test]
+fn numbers_of_the_source_are_flags_too() {
+    for (label, text) in [("0", "aaaaaaaa\n"), ("1", "bbbbbb\n"), ("2", "abcd\n")] {
+        assert_eq!(written(&["kinds.nn", "write", "--label", label]).0, text);
+    }
+    refused(&["kinds.nn", "write", "--label", "b"], &["`--label b` cannot be read", "`--label NUMBER`, i32"]);
+    refused(&["kinds.nn", "write"], &["`--label` is missing"]);
 }
 
 #[test]

@@ -29,11 +29,11 @@ impl Sizes {
     pub fn with(task: &Task, batch: usize, lengths: &[usize]) -> Sizes {
         let mut known: Vec<(Sym, usize)> = task.batch.iter().map(|b| (b.clone(), batch)).collect();
         for (i, (field, sym)) in task.varying().enumerate() {
-            let middling = match task.fields.get(field).map(|f| &f.from) {
+            let middling = || match task.fields.get(field).map(|f| &f.from) {
                 Some(FieldFrom::Growing) => task.generation.as_ref().and_then(|g| g.limit).unwrap_or(MIDDLING),
-                _ => MIDDLING,
+                _ => task.longest(sym).map_or(MIDDLING, |n| n.clamp(1, MIDDLING)),
             };
-            known.push((sym.clone(), lengths.get(i).copied().unwrap_or(middling)));
+            known.push((sym.clone(), lengths.get(i).copied().unwrap_or_else(middling)));
         }
         Sizes { known, assumed: task.assumed }
     }

@@ -275,6 +275,23 @@ pub struct Task {
 }
 
 impl Task {
+    /// The largest number that a size may be, if what its steps demand says so (`where T <= 64`).
+    pub fn longest(&self, size: &Sym) -> Option<usize> {
+        let size = Dim::from(size.clone());
+        let demands = self.train.iter().flat_map(|t| &t.demands).chain(&self.eval.demands);
+        let most = demands.filter_map(|d| {
+            // `small <= large`: how far the rest of it is below.
+            let (small, large) = match d.relation {
+                Relation::Le | Relation::Lt => (&d.left, &d.right),
+                Relation::Ge | Relation::Gt => (&d.right, &d.left),
+                Relation::Eq | Relation::Define => return None,
+            };
+            let room = large.sub(&small.sub(&size)).number()?;
+            usize::try_from(room - i64::from(matches!(d.relation, Relation::Lt | Relation::Gt))).ok()
+        });
+        most.min()
+    }
+
     /// The sizes that differ from batch to batch, each with the field whose first axis it is.
     pub fn varying(&self) -> impl Iterator<Item = (usize, &Sym)> {
         self.fields.iter().enumerate().filter_map(|(i, f)| Some((i, f.varying()?)))

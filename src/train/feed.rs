@@ -24,6 +24,8 @@ pub struct Feed {
     batched: bool,
     /// The sizes of the batch last loaded that differ from batch to batch.
     lengths: Vec<usize>,
+    /// What each field's length may be at most, if the steps say so.
+    most: Vec<Option<usize>>,
 }
 
 #[derive(Debug)]
@@ -187,7 +189,7 @@ pub fn split(opened: &OpenedData, seed: u64) -> View {
 impl Feed {
     /// For a task without data: a step has no fields.
     pub fn none() -> Feed {
-        Feed { source: None, buffers: Vec::new(), batched: false, lengths: Vec::new() }
+        Feed { source: None, buffers: Vec::new(), batched: false, lengths: Vec::new(), most: Vec::new() }
     }
 
     /// Batches of a view for these fields; without a batch size one sample a step, without the batch axis.
@@ -263,7 +265,13 @@ impl Feed {
         });
         let buffers = buffers.collect();
         let source = Some(Source { view, loader, columns, order: None });
-        Ok(Feed { source, buffers, batched: batch.is_some(), lengths: Vec::new() })
+        Ok(Feed { source, buffers, batched: batch.is_some(), lengths: Vec::new(), most: Vec::new() })
+    }
+
+    /// With no padding beyond what the steps of its task take.
+    pub fn within(self, task: &Task) -> Feed {
+        let most = task.fields.iter().map(|f| f.varying().and_then(|size| task.longest(size))).collect();
+        Feed { most, ..self }
     }
 
     /// Batches of an epoch; none without data.
@@ -300,7 +308,7 @@ impl Feed {
         let rows = source.loader.batch(position);
         let set = &source.view.dataset;
         self.lengths.clear();
-        for (column, buffer) in source.columns.iter().zip(&mut self.buffers) {
+        for (i, (column, buffer)) in source.columns.iter().zip(&mut self.buffers).enumerate() {
             match *column {
                 Column::Field { field, bytes } => {
                     buffer.resize(rows.len() * bytes, 0);
@@ -310,7 +318,8 @@ impl Feed {
                     let list = &set.ragged[list];
                     let width = max.unwrap_or_else(|| {
                         let longest = rows.iter().map(|r| list.get(*r as usize).len()).max().unwrap_or(0);
-                        let width = if self.batched { rounded(longest) } else { longest };
+                        let most = self.most.get(i).copied().flatten().unwrap_or(usize::MAX);
+                        let width = if self.batched { rounded(longest).min(most.max(longest)) } else { longest };
                         self.lengths.push(width);
                         width
                     });

@@ -149,7 +149,7 @@ pub fn run(args: &Args, name: &str, derived: bool) -> Result<Exit, Fault> {
             let help = "hold some out in the source: `validate: 0.2`";
             return Err(usage(format!("`{name}` holds no samples out to measure with"), help));
         }
-        Some(Some(view)) => Feed::new(view, &task.fields, task.settings.batch, false).map_err(at)?,
+        Some(Some(view)) => Feed::new(view, &task.fields, task.settings.batch, false).map_err(at)?.within(task),
     };
     for batch in feed.sizes() {
         ready.engine.prepare(Entry::Eval, batch).map_err(at)?;

@@ -59,6 +59,10 @@ pub fn run(args: &Args, name: &str) -> Result<Exit, Fault> {
     let seed = args.seed.or(task.settings.seed).unwrap_or(0);
     let begin = args.inputs.get(PROMPT).map_or("", String::as_str);
     let root = &ready.checked.data_root;
+    if let Some(input) = generate::inputs(task).iter().find(|i| super::super::run_flags().contains(&i.name)) {
+        let what = format!("the column `{}` cannot be given: `--{0}` is an option of `nnc run`", input.name);
+        return Err(usage(what, "rename the column in the data"));
+    }
     let prompt = generate::prompt(task, &args.inputs, begin, &ready.metadata, root, seed).map_err(at)?;
     let warn = |what: String, note: String| {
         let d = Diagnostic { severity: Severity::Warning, ..Diagnostic::placeless(codes::PROMPT, what) };

@@ -16,7 +16,7 @@ pub fn run(args: &Args, name: &str) -> Result<Exit, Fault> {
         None => Feed::none(),
         Some(opened) => {
             let view = train::split(opened, ready.seed);
-            Feed::new(view, &task.fields, task.settings.batch, false).map_err(at)?
+            Feed::new(view, &task.fields, task.settings.batch, false).map_err(at)?.within(task)
         }
     };
     let folder = match &ready.folder {

@@ -56,7 +56,9 @@ pub fn run(args: &Args, name: &str, first: Option<Checked>, started: Instant) ->
         None => (Feed::none(), None),
         Some(opened) => {
             let split = opened.split(seed);
-            let feed = |view, shuffle| Feed::new(view, &task.fields, task.settings.batch, shuffle);
+            let feed = |view, shuffle| {
+                Feed::new(view, &task.fields, task.settings.batch, shuffle).map(|feed| feed.within(task))
+            };
             let validate = split.validate.map(|view| feed(view, false)).transpose().map_err(at)?;
             (feed(split.train, true).map_err(at)?, validate)
         }
