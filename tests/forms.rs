@@ -879,8 +879,8 @@ train {
   }
 }";
 
-    fn same_as_whole(stop_after: u64, threads: usize) {
-        let checked = good(ALL_FORMS);
+    fn same_as_whole(text: &str, stop_after: u64, threads: usize) {
+        let checked = good(text);
         let folder = Folder::new(&format!("resume{stop_after}-{threads}"));
         let (whole, parts) = (folder.0.join("whole"), folder.0.join("parts"));
         Training::new(&checked, "train").run(&whole, None, None);
@@ -896,12 +896,47 @@ train {
 
     #[test]
     fn a_resumed_run_is_the_same_to_the_bit() {
-        same_as_whole(8, 2);
+        same_as_whole(ALL_FORMS, 8, 2);
     }
 
     #[test]
     fn a_resumed_run_on_other_threads_is_the_same_to_the_bit() {
-        same_as_whole(15, 1);
+        same_as_whole(ALL_FORMS, 15, 1);
+    }
+
+    /// The rate falls after every validation that is not better by half.
+    fn on_plateau() -> String {
+        let plateau = "ReduceLROnPlateau(1e-2, factor: 0.5, patience: 0, mode: max, of: \"accuracy\", threshold: 0.5)";
+        ALL_FORMS.replace("cosine(1e-2)", plateau)
+    }
+
+    #[test]
+    fn a_resumed_run_remembers_what_validation_found() {
+        same_as_whole(&on_plateau(), 12, 2);
+    }
+
+    #[test]
+    fn a_rate_falls_when_a_figure_does_not_get_better() {
+        let checked = good(&on_plateau());
+        let folder = Folder::new("plateau");
+        Training::new(&checked, "train").run(&folder.0.join("run"), None, None);
+        let last = checkpoint::read(&folder.0.join("run/last.safetensors"), None).expect("a checkpoint");
+        let number = |name: &str| {
+            let tensor = last.get(name).expect(name);
+            nnc::engine::bytes::to_f64(tensor.dtype, tensor.bytes)[0]
+        };
+        // 30 steps, a validation after every fifth; the last one comes after the last step.
+        assert_eq!(number("clock.validated"), 6.0);
+        assert_eq!(number("clock.ReduceLROnPlateau.seen"), 5.0);
+        assert!(number("clock.ReduceLROnPlateau.rate") < 1e-2);
+        assert!(number("clock.figure.accuracy") > 0.1);
+    }
+
+    #[test]
+    fn a_schedule_asks_for_figures_that_exist() {
+        let text = on_plateau().replace("of: \"accuracy\"", "of: \"acuracy\"");
+        let found = check(&text).diagnostics;
+        assert!(found.iter().any(|d| d.headline == "no figure is called `acuracy`"), "{found:?}");
     }
 
     #[test]

@@ -201,3 +201,137 @@ predict {
     let wanted = ["f32[2, 3]", "f32[1, 2, 4, 4, 4]", "f32[2, 5, 6]", "f32[2, 4, 2, 2]", "f32[2, 6]", "f32[2, 5]"];
     assert_eq!(shapes, wanted);
 }
+
+fn paths(text: &str) -> Vec<String> {
+    let checked = check(text);
+    assert!(checked.diagnostics.is_empty(), "{:?}", faults(&checked));
+    checked.program.vars.iter().map(|v| format!("{}: {}", v.path, v.ty)).collect()
+}
+
+#[test]
+fn recurrent_layers_have_pytorchs_names() {
+    let text = "model Net() {
+  rnn = Lstm(3, layers: 2, bidirectional: true, bias: false)
+  forward(x: f32[B, T, 4]) { rnn(x) }
+}
+predict {
+  net = Net()
+  step() { net(zeros([2, 5, 4])) }
+}";
+    let wanted = [
+        "net.rnn.weight_ih_l0: f32[12, 4]",
+        "net.rnn.weight_hh_l0: f32[12, 3]",
+        "net.rnn.weight_ih_l0_reverse: f32[12, 4]",
+        "net.rnn.weight_hh_l0_reverse: f32[12, 3]",
+        "net.rnn.weight_ih_l1: f32[12, 6]",
+        "net.rnn.weight_hh_l1: f32[12, 3]",
+        "net.rnn.weight_ih_l1_reverse: f32[12, 6]",
+        "net.rnn.weight_hh_l1_reverse: f32[12, 3]",
+    ];
+    let mut found = paths(text);
+    found.sort();
+    let mut sorted = wanted;
+    sorted.sort_unstable();
+    assert_eq!(found, sorted);
+}
+
+#[test]
+fn two_members_that_stand_behind_one_name_are_an_error() {
+    let text = "layer Two() {
+  _ = Linear(2)
+  param weight: f32[2, 2] = 0
+  forward(x: f32[B, 2]) { _(x @ weight) }
+}
+predict {
+  net = Two()
+  step() { net(zeros([1, 2])) }
+}";
+    let found = faults(&check(text));
+    assert!(found.iter().any(|f| f.starts_with("E0202 there are two variables `")), "{found:?}");
+}
+
+#[test]
+fn layers_are_of_the_float_of_their_first_use() {
+    let text = |x: &str| {
+        format!(
+            "model Net() {{
+  body = seq {{ Conv1d(4, kernel: 3, padding: 1); BatchNorm1d(); Lstm(3); TransformerEncoderLayer(1, hidden: 2); LayerNorm(); Linear(2) }}
+  forward(x: {x}[B, 2, 3]) {{ body(x) }}
+}}
+predict {{
+  net = Net()
+  step() {{ net({x}(zeros([2, 2, 3]))) }}
+}}"
+        )
+    };
+    for dtype in ["bf16", "f16", "f64", "f32"] {
+        let found = paths(&text(dtype));
+        assert!(found.len() > 20 && found.iter().all(|p| p.contains(&format!(": {dtype}["))), "{found:?}");
+    }
+    let mixed = text("bf16").replace("{ body(x) }", "{ f32(body(x)) + body(f32(x)) }");
+    assert!(check(&mixed).has_errors());
+}
+
+#[test]
+fn texts_from_scores_and_their_distances() {
+    let scores = "s = one_hot(tensor([[1, 1, 0, 1, 2, 2], [0, 2, 2, 0, 0, 1]]), 3)";
+    let found = results(&format!("{scores}\nctc_greedy(s, tensor([6, 3]))"));
+    assert_eq!(found, [[1.0, 1.0, 2.0, -1.0, -1.0, -1.0, 2.0, -1.0, -1.0, -1.0, -1.0, -1.0]]);
+    // kitten, sitting; and nothing, three letters.
+    let found = results(
+        "a = tensor([[11, 9, 20, 20, 5, 14, 0], [0, 0, 0, 0, 0, 0, 0]])
+b = tensor([[19, 9, 20, 20, 9, 14, 7], [1, 2, 3, 0, 0, 0, 0]])
+(edit_distance(a, tensor([6, 0]), b, tensor([7, 3])), edit_distance(b, tensor([7, 3]), a, tensor([6, 0])))",
+    );
+    assert_eq!(found, [[3.0, 3.0], [3.0, 3.0]]);
+}
+
+#[test]
+fn orthogonal_rows_turned_pictures_and_the_pitch_of_a_tone() {
+    let found = results("q = orthogonal([3, 2, 4])\nflat = reshape(q, [3, 8])\nflat @ transpose(flat)");
+    let wanted = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    assert!(found[0].iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+    let found = results("rotated(reshape(f32(range(6)), [1, 2, 3]), 180)");
+    assert!(found[0].iter().zip([5.0, 4.0, 3.0, 2.0, 1.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+    // 1000 Hz lie between the middles of the bands 8 and 9 of 20 below 4000 Hz.
+    let tone = "sin(6.283185307179586 * 1000 / 8000 * f32(range(800)))";
+    let found = results(&format!("m = log_mel({tone}, rate: 8000, bands: 20, fft: 512)\nargmax(m[5])"));
+    assert!((8.0..11.0).contains(&found[0][0]), "{found:?}");
+    assert_eq!(results(&format!("f32(size(log_mel({tone}, rate: 8000, bands: 20), axis: 0))")), [[11.0]]);
+}
+
+#[test]
+fn metrics_of_a_whole_set_are_those_of_one_batch() {
+    let text = "predict {
+  a = Precision()
+  b = Recall()
+  c = F1()
+  d = R2()
+  step() {
+    s = tensor([[0.1, 0.9, 0.2], [1.0, 0.0, 0.0], [0.3, 0.2, 0.9], [0.0, 1.0, 0.0]])
+    l = tensor([1, 0, 1, 1])
+    x = tensor([0.3, -1.0, 2.0, 0.5])
+    y = tensor([0.2, -1.1, 1.5, 1.0])
+    report a = a(s, l)
+    report b = b(s, l)
+    report c = c(s, l)
+    report d = d(x, y)
+    report precision(s, l)
+    report recall(s, l)
+    report f1(s, l)
+    report r2(x, y)
+    s
+  }
+}";
+    let checked = check(text);
+    assert!(!checked.has_errors(), "{:?}", faults(&checked));
+    let mut engine = driver::engine(&checked, "predict", Target::Cpu, 1).expect("an engine");
+    engine.initialise(0).expect("first values");
+    let step = StepInputs { fields: &[], clock: ClockValues::default(), seed: 7, lengths: &[] };
+    engine.run(Entry::Eval, 0, &step).expect("a step");
+    let reports = &checked.program.tasks[0].eval.reports;
+    let figure = |name: &str| engine.scalar(reports.iter().position(|r| r.name == name).expect(name));
+    for (whole, batch) in [("a", "precision"), ("b", "recall"), ("c", "f1"), ("d", "r2")] {
+        assert!((figure(whole) - figure(batch)).abs() < 1e-5, "{batch}: {} {}", figure(whole), figure(batch));
+    }
+}

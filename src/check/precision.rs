@@ -6,12 +6,17 @@ use super::context::{Checker, Scope};
 use super::shapes::TensorForm;
 use super::values::{InstanceId, Ty, Value};
 use crate::diag::{Diagnostic, codes, suggest};
-use crate::ops::DType;
+use crate::graph::NodeId;
+use crate::ops::{DType, Op};
 use crate::source::Span;
 use crate::syntax::ast::{Expr, ExprKind, MemberKind};
+use std::collections::BTreeSet;
 
 /// What `precision` may be.
 pub const PRECISIONS: [DType; 3] = [DType::F32, DType::BF16, DType::F64];
+
+/// Nodes that are looked at to see where a number comes from.
+const MOST_LOOKED_AT: usize = 1000;
 
 impl Checker<'_> {
     /// Whether the f32 of this declared type stands for any float: in the standard library, where nothing but arguments and
@@ -39,6 +44,48 @@ impl Checker<'_> {
         if first && self.instances[id.0 as usize].float.is_none() && self.is_builtin(Span::new(scope.file, 0, 0)) {
             self.instances[id.0 as usize].float = Some(ty.dtype);
         }
+    }
+
+    /// In the standard library, f32 numbers that no argument has a part in (masks, places, draws) take the float of what they
+    /// meet.
+    pub fn to_one_float(&mut self, operands: &mut [Value], span: Span) {
+        if !self.is_builtin(span) {
+            return;
+        }
+        let of = |c: &Checker, v: &Value| match v {
+            Value::Tensor(node) if !c.ty(*node).weak && c.ty(*node).dtype.is_float() => {
+                Some((*node, c.ty(*node).dtype))
+            }
+            _ => None,
+        };
+        let Some(float) = operands.iter().filter_map(|v| of(self, v)).map(|f| f.1).find(|d| *d != DType::F32) else {
+            return;
+        };
+        for value in operands {
+            if let Some((node, DType::F32)) = of(self, value)
+                && self.is_made_up(node)
+            {
+                let ty = Ty { dtype: float, tag: None, ..self.ty(node).clone() };
+                *value = Value::Tensor(self.node(Op::Cast, vec![node], ty, span));
+            }
+        }
+    }
+
+    /// True if no float from outside has a part in a value.
+    fn is_made_up(&self, node: NodeId) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![node];
+        while let Some(id) = open.pop() {
+            let one = self.sheet.graph.node(id);
+            if !one.ty.dtype.is_float() || !seen.insert(id) {
+                continue;
+            }
+            if matches!(one.op, Op::Field(_) | Op::Read(_) | Op::Parameter(_)) || seen.len() > MOST_LOOKED_AT {
+                return false;
+            }
+            open.extend(&one.inputs);
+        }
+        true
     }
 
     /// The dtype of a parameter or state that is declared to be `declared`.

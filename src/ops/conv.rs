@@ -71,6 +71,9 @@ fn infer_conv(op: &Op<Dim>, inputs: &[Ty]) -> Inferred {
 /// The spatial sizes of `dy` are those that the convolution of `sizes` has.
 fn check_places(dy: &Ty, operand: usize, sizes: &[Dim], window: &Window<Dim>) -> Result<(), ShapeFault> {
     for (i, size) in sizes.iter().enumerate() {
+        if dy.shape[2 + i].number().is_some_and(|n| n < 1) {
+            return Err(ShapeFault::Extent { operand, axis: 2 + i, why: "there are no places".into() });
+        }
         let want = places(size, window, i);
         if dy.shape[2 + i] != want {
             let why = format!("the size {} is not the {want} places of the window over {size}", dy.shape[2 + i]);
