@@ -103,6 +103,8 @@ const SIZES: &[(&str, &[(&str, usize)])] = &[
     ("Embedding", &[("count", 4)]),
     ("gru_step", &[("H", 2)]),
     ("rotary", &[("D", 4)]),
+    ("top_k_accuracy", &[("C", 6)]),
+    ("confusion_matrix", &[("C", 3)]),
     ("lstm_step", &[("H", 2)]),
 ];
 

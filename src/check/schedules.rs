@@ -30,7 +30,20 @@ impl Checker<'_> {
                 _ => continue,
             };
             let clock = Given { name: None, value: Value::Clock, span };
-            local.value = self.apply(schedule, vec![clock], span).unwrap_or(Value::Poison);
+            let rate = self.apply(schedule, vec![clock], span).unwrap_or(Value::Poison);
+            local.value = self.of_the_clock(rate, span);
+        }
+    }
+
+    /// A scalar in double precision takes the dtype of what it meets, as the clock's numbers do: a layer's states are not
+    /// numbers of the clock by themselves.
+    fn of_the_clock(&mut self, rate: Value, span: Span) -> Value {
+        match rate {
+            Value::Tensor(node) if self.ty(node).dtype == DType::F64 && self.ty(node).rank() == 0 => {
+                let weak = Ty { dtype: DType::F64, axes: Vec::new(), tag: None, weak: true };
+                Value::Tensor(self.node(Op::Cast, vec![node], weak, span))
+            }
+            rate => rate,
         }
     }
 

@@ -92,7 +92,12 @@ pub fn text(case: &Case, form: &Form) -> (String, Vec<String>) {
         names.push(format!("out.{name}"));
     }
     if !weighted.is_empty() {
-        let terms: Vec<String> = weighted.iter().map(|n| format!("sum(out_{n} * ct_{n})")).collect();
+        let mut terms: Vec<String> = weighted.iter().map(|n| format!("sum(out_{n} * ct_{n})")).collect();
+        // A gradient that is 0 everywhere is refused: there must be a path, though nothing goes along it.
+        let zero = |name: &&String| case.tensors[&format!("grad.{name}")].values.iter().all(|v| *v == 0.0);
+        for name in case.grads.iter().filter(|n| case.has(n) && !form.weights.contains(n)).filter(zero) {
+            terms.push(format!("0 * sum({})", name.replace('.', "_")));
+        }
         text += &format!("    total = {}\n", terms.join(" + "));
         for name in &case.grads {
             let path = match form.weights.contains(name) {
