@@ -1,6 +1,7 @@
 //! What only a run decides: sizes that become numbers with the batch, demanded by `where` and `expect`, and labels that
 //! choose among scores.
 
+use nnc::build::{Sizes, build_step};
 use nnc::diag::{Diagnostic, Format, Severity, render};
 use nnc::driver::{self, Checked, Options};
 use nnc::engine::{ClockValues, Entry, StepInputs, Target, bytes};
@@ -118,6 +119,26 @@ fn what_is_expected_is_looked_at_when_it_is_a_number() {
         assert_eq!(headline, "E0306 `64 == B` does not hold: 32 against 64");
         assert_eq!(lines, [5]);
     }
+}
+
+#[test]
+fn nothing_is_demanded_of_a_length_that_stands_for_others() {
+    let folder = Folder::with(&[("lines.txt", b"0 a b c\n1 d e f g\n".to_vec())]);
+    let checked = folder.check(
+        "fn few(x: i32[B, T]) -> i32[B, T] where T <= 16 { x }
+data d = labelled_lines(\"lines.txt\") { token = text |> tokens(words(20)) }
+predict {
+  data  = d
+  batch = 2
+  step(token) { few(token) }
+}",
+    );
+    let task = &checked.program.tasks[0];
+    let built = |sizes: &Sizes| build_step(&task.eval, sizes).map(drop).map_err(|d| told(&checked, &d));
+    assert_eq!(built(&Sizes::of(task, 2)), Ok(()));
+    assert_eq!(built(&Sizes::with(task, 2, &[16])), Ok(()));
+    let (headline, lines) = built(&Sizes::with(task, 2, &[24])).expect_err("24 is too long");
+    assert_eq!((headline.as_str(), lines), ("E0306 `T <= 16` does not hold: 24 against 16", vec![6, 1]));
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::source::Span;
 #[derive(Clone, Debug, Default)]
 pub struct Sizes {
     known: Vec<(Sym, usize)>,
+    /// Those of `known` that nobody gave: nothing is demanded of them.
+    guessed: Vec<Sym>,
     /// Stands for every other size.
     assumed: Option<usize>,
 }
@@ -28,14 +30,28 @@ impl Sizes {
     /// The sizes of a task at a batch size and, for each size that differs from batch to batch, its number.
     pub fn with(task: &Task, batch: usize, lengths: &[usize]) -> Sizes {
         let mut known: Vec<(Sym, usize)> = task.batch.iter().map(|b| (b.clone(), batch)).collect();
+        let mut guessed = Vec::new();
         for (i, (field, sym)) in task.varying().enumerate() {
+            if lengths.get(i).is_none() {
+                guessed.push(sym.clone());
+            }
             let middling = || match task.fields.get(field).map(|f| &f.from) {
                 Some(FieldFrom::Growing) => task.generation.as_ref().and_then(|g| g.limit).unwrap_or(MIDDLING),
                 _ => task.longest(sym).map_or(MIDDLING, |n| n.clamp(1, MIDDLING)),
             };
             known.push((sym.clone(), lengths.get(i).copied().unwrap_or_else(middling)));
         }
-        Sizes { known, assumed: task.assumed }
+        Sizes { known, guessed, assumed: task.assumed }
+    }
+
+    /// True if a number of the size is one that stands for others.
+    fn is_guess(&self, dim: &Dim) -> bool {
+        let mut found = false;
+        let guess = |s: &Sym| {
+            self.guessed.contains(s) || self.assumed.is_some() && !self.known.iter().any(|(known, _)| known == s)
+        };
+        dim.visit(&mut |s| found |= guess(s));
+        found
     }
 
     /// The number of a size, or the name that has none.
@@ -110,7 +126,8 @@ fn numbered(graph: &Graph<Dim>, sizes: &Sizes) -> Result<Graph<usize>, Box<Diagn
 /// # Errors
 /// A demand that does not hold, at its source line; a size without a number.
 pub fn build_step(step: &StepGraph, sizes: &Sizes) -> Result<Graph<usize>, Box<Diagnostic>> {
-    for demand in &step.demands {
+    let certain = |d: &&Demand| !sizes.is_guess(&d.left) && !sizes.is_guess(&d.right);
+    for demand in step.demands.iter().filter(certain) {
         let number = |d: &Dim| sizes.number(d).map_err(|name| unknown(&name, demand.span));
         let (left, right) = (number(&demand.left)?, number(&demand.right)?);
         if !Demand::holds(demand.relation, left, right) {
