@@ -48,7 +48,7 @@ impl Checker<'_> {
 
     /// In the standard library, f32 numbers that no argument has a part in (masks, places, draws) take the float of what they
     /// meet.
-    pub fn to_one_float(&mut self, operands: &mut [Value], span: Span) {
+    pub fn unify_floats(&mut self, operands: &mut [Value], span: Span) {
         if !self.is_builtin(span) {
             return;
         }

@@ -172,7 +172,7 @@ impl Checker<'_> {
 
     /// An elementwise operation of operands brought to one shape and dtype.
     pub fn elementwise(&mut self, kind: Kind, mut operands: Vec<Value>, span: Span, symbol: &str) -> Res<Value> {
-        self.to_one_float(&mut operands, span);
+        self.unify_floats(&mut operands, span);
         // The dtype: of the first operand that has one of its own, else of a weak one.
         let choose = match kind {
             Kind::Select => 1,
@@ -443,7 +443,7 @@ impl Checker<'_> {
     /// `a @ b`: the last axis of the left against the first of the right; leading axes of the left are free.
     fn matmul(&mut self, a: Value, b: Value, span: Span, op_span: Span) -> Res<Value> {
         let mut both = [a, b];
-        self.to_one_float(&mut both, op_span);
+        self.unify_floats(&mut both, op_span);
         let (a, b) = (self.number_node(&both[0], DType::F32, span)?, self.number_node(&both[1], DType::F32, span)?);
         let (x, y) = (self.ty(a).clone(), self.ty(b).clone());
         if x.dtype != y.dtype || !x.dtype.is_float() {
