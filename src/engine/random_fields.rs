@@ -26,7 +26,12 @@ pub fn random_fields(task: &Task, batch: usize, seed: u64) -> Vec<Vec<u8>> {
         } else if field.dtype.is_float() {
             draws.collect()
         } else {
-            let limit = if field.dtype == DType::Bool { FEW } else { field.classes.map_or(FEW, |c| c.max(1) as u64) };
+            let limit = match (field.classes, field.below) {
+                _ if field.dtype == DType::Bool => FEW,
+                (Some(classes), _) => classes.max(1) as u64,
+                (None, Some((below, _))) => below.max(1) as u64,
+                (None, None) => FEW,
+            };
             draws.map(|draw| below(draw, limit)).collect()
         };
         fields.push(bytes::from_f64(field.dtype, numbers.into_iter()));
@@ -34,10 +39,10 @@ pub fn random_fields(task: &Task, batch: usize, seed: u64) -> Vec<Vec<u8>> {
     fields
 }
 
-/// The least and the most elements of a field's first axis that are no padding. Texts are shorter than what they are
-/// read off, as an alignment of the two (CTC) needs.
+/// The least and the most elements of a field's first axis that are no padding. Texts are so much shorter than what they
+/// are read off that an alignment of the two (CTC) is possible, also if a letter is repeated throughout.
 fn lengths(of: &FieldUse, sizes: &Sizes) -> (u64, u64) {
     let axis = of.shape.first().and_then(|d| sizes.number(d).ok()).unwrap_or(1).max(1) as u64;
-    let most = if of.dtype.is_float() { axis } else { axis.div_ceil(4) };
+    let most = if of.dtype.is_float() { axis } else { axis.div_ceil(8) };
     (most.div_ceil(2), most)
 }
