@@ -1,12 +1,12 @@
 //! `nnc bench`: a task's step on random data of its declared types, timed.
 
 use super::compile::entries_of;
-use super::input::{self, Input};
+use super::input::{self, Input, MessageFormat};
 use super::{Exit, Fault, machine, output};
 use nnc::check::Task;
 use nnc::driver;
 use nnc::engine::{ClockValues, CpuEngine, Engine, Entry, StepInputs, Target, random_fields};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Run steps on random data of the declared types, and say how long they take
@@ -38,7 +38,7 @@ pub struct Args {
 /// What stands for a size that only the data knows, where the data is absent.
 const ASSUMED: usize = 32;
 
-pub fn run(args: &Args) -> Result<Exit, Fault> {
+pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
     let mut checked = args.input.checked(&args.file, args.task.as_deref())?;
     if checked.program.tasks.is_empty() {
         input::task(&checked.program, None, "bench")?;
@@ -59,8 +59,12 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
         engine.initialise(task.settings.seed.unwrap_or(0)).map_err(at)?;
         for (entry, name) in entries_of(task) {
             let flops = engine.prepare(*entry, batch).map_err(at)?.flops;
-            let times = timed(&mut *engine, *entry, batch, &fields, args.steps).map_err(at)?;
+            let (times, first) = timed(&mut *engine, *entry, batch, &fields, args.steps, started).map_err(at)?;
             let median = times[times.len() / 2];
+            if let MessageFormat::Json = args.input.message_format {
+                json_lines(&args.file, &format!("{}.{name}", task.name), &times, first, flops);
+                continue;
+            }
             output::print(&format!(
                 "{}.{name}: {:.3} ms a step (least {:.3} ms, {} steps), {:.1} GFLOP/s, first value {}\n",
                 task.name,
@@ -95,20 +99,45 @@ fn clock(step: u64) -> ClockValues {
     ClockValues { step, epoch: 0, steps: 1000, epoch_steps: 1000 }
 }
 
-/// Seconds of each step, sorted.
+/// The measurements as JSON lines, one a metric: milliseconds a step, seconds from the start of the process to the end of
+/// the first step, the process's largest memory so far.
+fn json_lines(file: &Path, entry: &str, times: &[f64], first: f64, flops: u64) {
+    let workload = file.file_stem().unwrap_or_default().to_string_lossy();
+    let line = |metric: &str, value: f64, more: serde_json::Value| {
+        let mut line = serde_json::json!({
+            "workload": workload, "peer": "nnc", "entry": entry, "metric": metric, "value": value,
+        });
+        if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
+            line.extend(more.clone());
+        }
+        output::print(&format!("{line}\n"));
+    };
+    let p10 = times[times.len() / 10] * 1e3;
+    let median = times[times.len() / 2] * 1e3;
+    line("ms_per_step", median, serde_json::json!({ "p10": p10, "steps": times.len(), "flops": flops }));
+    line("first_step_s", first, serde_json::Value::Null);
+    if let Some(bytes) = machine::peak_memory() {
+        line("peak_rss_mib", bytes as f64 / f64::from(1 << 20), serde_json::Value::Null);
+    }
+}
+
+/// Seconds of each step, sorted, and from the start of the process to the end of the first.
 fn timed(
     engine: &mut dyn Engine,
     entry: Entry,
     batch: usize,
     fields: &[Vec<u8>],
     steps: Option<u32>,
-) -> Result<Vec<f64>, Box<nnc::diag::Diagnostic>> {
+    process: Instant,
+) -> Result<(Vec<f64>, f64), Box<nnc::diag::Diagnostic>> {
+    let mut first = None;
     let started = Instant::now();
     let mut times = Vec::new();
     loop {
         let step = Instant::now();
         engine.run(entry, batch, &StepInputs { fields, clock: clock(times.len() as u64), seed: 0, lengths: &[] })?;
         times.push(step.elapsed().as_secs_f64());
+        first.get_or_insert_with(|| process.elapsed().as_secs_f64());
         let enough = match steps {
             Some(steps) => times.len() >= steps as usize,
             None => times.len() >= 5 && started.elapsed() > Duration::from_secs(2),
@@ -118,5 +147,5 @@ fn timed(
         }
     }
     times.sort_by(f64::total_cmp);
-    Ok(times)
+    Ok((times, first.unwrap_or_default()))
 }

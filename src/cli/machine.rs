@@ -42,6 +42,12 @@ pub fn memory() -> Option<(usize, usize)> {
     Some((kib("MemTotal")? * 1024, kib("MemAvailable")? * 1024))
 }
 
+/// The most memory that this process has had at once, in bytes (Linux).
+pub fn peak_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    Some(entry(&text, "VmHWM")?.split_whitespace().next()?.parse::<usize>().ok()? * 1024)
+}
+
 /// The value of `key : value`.
 fn entry(text: &str, key: &str) -> Option<String> {
     text.lines().find_map(|line| {

@@ -160,7 +160,7 @@ pub fn main() -> ExitCode {
         }
         Command::Bench(args) => {
             format = args.input.message_format.into();
-            bench::run(&args)
+            bench::run(&args, started)
         }
         Command::Explain(args) => explain::run(&args),
         Command::Doc(args) => doc::run(&args),
