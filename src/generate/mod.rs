@@ -1,7 +1,7 @@
 //! Generating: in go a checked task that generates, its engine with trained weights and a prompt, out comes text, token by
 //! token. The same prompt and seed give the same text on any number of threads.
 //!
-//! [`prompt`] turns what the command line gives into the step's fields; [`Writer`] runs the step on the tokens so far,
+//! [`prompt()`] turns what the command line gives into the step's fields; [`Writer`] runs the step on the tokens so far,
 //! compiled for each length that occurs; [`choose`] takes or draws the next token, [`beam`] searches.
 
 pub mod beam;
