@@ -1,9 +1,13 @@
 //! The op table holds what it promises: for every record and each of its samples.
 
+#[path = "common/probe.rs"]
+mod probe;
+
 use nnc::autodiff::differentiate;
-use nnc::graph::{Builder, Graph, NodeId, Origin, Output, OutputKind, TensorType, parse, print_with_origins, verify};
+use nnc::graph::{Graph, NodeId, Origin, Output, OutputKind, TensorType, parse, print_with_origins, verify};
 use nnc::interpreter::{Inputs, Interpreter, Tensor, tensor};
 use nnc::ops::{self, Binary, Compare, DType, GradientRule, Op, OpDef, Reduce, Sample, TABLE, Unary, VarId, Window};
+use probe::probe;
 
 /// A graph of one operation over fields.
 fn graph_of(sample: &Sample) -> Graph<usize> {
@@ -143,17 +147,6 @@ fn results_have_the_inferred_shapes() {
             assert!(value.iter().all(|v| v.fract() == 0.0), "{}: {value}", def.name);
         }
     }
-}
-
-/// Adds sum(node * w) for a fixed random w: a scalar whose gradient sees every element of the node differently.
-fn probe(graph: &mut Graph<usize>, node: NodeId, seed: f64) -> NodeId {
-    let b = Builder::new(graph, Origin::NOWHERE);
-    let shape = b.shape(node);
-    let count: usize = shape.iter().product();
-    let weights = (0..count).map(|i| ((i as f64 + 1.0) * 12.9898 + seed).sin()).collect();
-    let weights = b.cast(b.reshape(b.op(Op::Literal(weights), &[]), &shape), b.ty(node).dtype);
-    let axes: Vec<usize> = (0..shape.len()).collect();
-    b.sum(b.mul(node, weights), &axes)
 }
 
 /// Compares the gradients of the scalar output by every float field with central differences.

@@ -6,6 +6,8 @@
 
 #[path = "oracle/case.rs"]
 mod case;
+#[path = "common/literal.rs"]
+mod literal;
 #[path = "oracle/program.rs"]
 mod program;
 #[path = "oracle/table.rs"]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::literal::written;
 use nnc::ops::DType;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -98,24 +99,5 @@ impl Case {
     pub fn args(&self, names: &[(&str, &str)]) -> String {
         let given = names.iter().filter_map(|(theirs, ours)| Some(format!(", {ours}: {}", self.text(theirs)?)));
         given.collect()
-    }
-}
-
-/// A JSON value as our language writes it; none for null and for objects.
-pub fn written(value: &Value) -> Option<String> {
-    match value {
-        Value::Number(n) if n.is_f64() => {
-            // A literal needs digits on both sides of the point.
-            let text = format!("{:?}", n.as_f64()?);
-            Some(if text.contains('.') || !text.contains('e') { text } else { text.replacen('e', ".0e", 1) })
-        }
-        Value::Number(n) => Some(n.to_string()),
-        Value::Bool(b) => Some(b.to_string()),
-        Value::String(word) => Some(word.clone()),
-        Value::Array(list) => {
-            let items: Option<Vec<String>> = list.iter().map(written).collect();
-            Some(format!("[{}]", items?.join(", ")))
-        }
-        _ => None,
     }
 }

@@ -3,7 +3,8 @@
 use nnc::engine::{ClockValues, Entry};
 use nnc::ops::DType;
 
-use crate::case::{Case, Tensor, written};
+use crate::case::{Case, Tensor};
+use crate::literal::{written, written_tuple};
 use crate::program::{Run, error};
 use crate::{FORWARD, GRADIENT, TARGETS};
 
@@ -66,7 +67,7 @@ fn optimizer(case: &Case) -> Option<String> {
             continue;
         }
         let value = match theirs.as_str() {
-            "betas" | "etas" | "step_sizes" => written(value)?.replace('[', "(").replace(']', ")"),
+            "betas" | "etas" | "step_sizes" => written_tuple(value)?,
             _ => written(value)?,
         };
         let ours = if theirs == "initial_accumulator_value" { "initial" } else { theirs };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::literal::written_tuple;
 use nnc::ops::DType;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -117,25 +118,7 @@ impl Folder {
     /// `name: value` for each of these that the configuration has; ours, theirs.
     pub fn args(&self, names: &[(&str, &str)]) -> String {
         let given =
-            names.iter().filter_map(|(ours, theirs)| Some(format!("{ours}: {}", written(&self.config[theirs])?)));
+            names.iter().filter_map(|(ours, theirs)| Some(format!("{ours}: {}", written_tuple(&self.config[theirs])?)));
         given.collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// A JSON value as our language writes it.
-pub fn written(value: &Value) -> Option<String> {
-    match value {
-        Value::Number(n) if n.is_f64() => {
-            // A literal needs digits on both sides of the point.
-            let text = format!("{:?}", n.as_f64()?);
-            Some(if text.contains('.') || !text.contains('e') { text } else { text.replacen('e', ".0e", 1) })
-        }
-        Value::Number(n) => Some(n.to_string()),
-        Value::Bool(b) => Some(b.to_string()),
-        Value::Array(list) => {
-            let items: Option<Vec<String>> = list.iter().map(written).collect();
-            Some(format!("({})", items?.join(", ")))
-        }
-        _ => None,
     }
 }

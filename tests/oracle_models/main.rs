@@ -5,6 +5,8 @@
 
 mod folder;
 mod forms;
+#[path = "../common/literal.rs"]
+mod literal;
 mod run;
 
 use std::path::Path;

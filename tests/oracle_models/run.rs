@@ -11,8 +11,9 @@ use nnc::graph::{Output, OutputKind};
 use nnc::ops::Op;
 use nnc::train;
 
-use crate::folder::{Folder, Tensor, norm, written};
+use crate::folder::{Folder, Tensor, norm};
 use crate::forms::Form;
+use crate::literal::written_tuple;
 
 /// The steps of a curve.
 pub const STEPS: u64 = 20;
@@ -75,7 +76,7 @@ pub fn optimizer(curve: &str, params: &serde_json::Value) -> Result<String, Stri
         other => return Err(format!("no optimizer of ours is `{other}`")),
     };
     let params = params.as_object().ok_or("a curve without settings")?;
-    let args: Option<Vec<String>> = params.iter().map(|(k, v)| Some(format!("{k}: {}", written(v)?))).collect();
+    let args: Option<Vec<String>> = params.iter().map(|(k, v)| Some(format!("{k}: {}", written_tuple(v)?))).collect();
     Ok(format!("{name}({})", args.ok_or("a setting of an unknown kind")?.join(", ")))
 }
 

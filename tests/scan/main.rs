@@ -3,6 +3,8 @@
 
 mod cases;
 mod language;
+#[path = "../common/probe.rs"]
+mod probe;
 mod programs;
 mod targets;
 mod torch;
@@ -14,6 +16,7 @@ use nnc::graph::{Builder, Graph, NodeId, Origin, Output, OutputKind, parse, prin
 use nnc::interpreter::{Inputs, Interpreter, Tensor};
 use nnc::ops::{DType, Op};
 use nnc::opt::optimise;
+use probe::probe;
 use unroll::unrolled;
 
 fn run(graph: &Graph<usize>, inputs: &Inputs) -> Vec<Tensor> {
@@ -21,17 +24,6 @@ fn run(graph: &Graph<usize>, inputs: &Inputs) -> Vec<Tensor> {
         Ok(outputs) => outputs.into_iter().map(|(_, value)| value).collect(),
         Err(fault) => panic!("{fault:?}\n{}", print(graph)),
     }
-}
-
-/// A scalar that depends on every element of the node.
-fn probe(graph: &mut Graph<usize>, node: NodeId, seed: f64) -> NodeId {
-    let b = Builder::new(graph, Origin::NOWHERE);
-    let shape = b.shape(node);
-    let count: usize = shape.iter().product();
-    let weights = (0..count).map(|i| ((i as f64 + 1.0) * 12.9898 + seed).sin()).collect();
-    let weights = b.cast(b.reshape(b.op(Op::Literal(weights), &[]), &shape), b.ty(node).dtype);
-    let axes: Vec<usize> = (0..shape.len()).collect();
-    b.sum(b.mul(node, weights), &axes)
 }
 
 /// A scalar of all the float outputs.
