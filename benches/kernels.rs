@@ -3,8 +3,8 @@
 
 use nnc::runtime::kernels::conv::Conv2d;
 use nnc::runtime::kernels::gemm::{Matmul, View};
+use nnc::runtime::kernels::peak;
 use nnc::runtime::threads::Pool;
-use std::hint::black_box;
 use std::time::Instant;
 
 /// Minimum and median seconds of a call.
@@ -36,37 +36,6 @@ fn report(name: &str, peak: f64, work: f64, f: impl FnMut()) {
         median * 1e6,
         100.0 * rate / peak
     );
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn bare_512(rounds: usize) -> f32 {
-    use std::arch::x86_64::*;
-    let (a, b) = (_mm512_set1_ps(black_box(1.0)), _mm512_set1_ps(black_box(1e-9)));
-    let mut sums = [_mm512_setzero_ps(); 16];
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm512_fmadd_ps(a, b, *sum);
-        }
-    }
-    sums.iter().map(|sum| _mm512_reduce_add_ps(*sum)).sum()
-}
-
-/// Floating-point operations a second of a loop that does nothing else, with AVX-512 on all threads; 0 elsewhere.
-fn peak(pool: &Pool) -> f64 {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") {
-        let rounds = 200_000;
-        let (best, _) = time(|| {
-            pool.run(pool.threads(), &|_| {
-                // SAFETY: the feature was just found.
-                black_box(unsafe { bare_512(rounds) });
-            });
-        });
-        return (rounds * 16 * 16 * 2 * pool.threads()) as f64 / best / 1e9;
-    }
-    let _ = pool;
-    f64::NAN
 }
 
 fn floats(count: usize) -> Vec<f32> {
@@ -148,7 +117,7 @@ fn convolution(pool: &Pool, peak: f64, [batch, in_channels, size, out_channels]:
 fn main() {
     let threads = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2);
     let pool = Pool::new(threads);
-    let peak = peak(&pool);
+    let peak = peak::flops(&pool) / 1e9;
     println!("{threads} threads, bare loop {peak:.1} GF/s");
     for shape in [[64, 1, 28, 32], [64, 32, 14, 64], [64, 1, 8, 32], [64, 32, 4, 64], [16, 64, 32, 64], [8, 64, 56, 64]]
     {

@@ -4,7 +4,7 @@
 //! text ─ syntax ─▶ AST ─ check ─▶ program ─ build ─▶ graph ─ autodiff ─▶ step graph ─ opt ─▶ ─ plan ─▶ schedule ─▶ code
 //! ```
 
-use crate::check::{self, Program};
+use crate::check::{self, Program, Task};
 use crate::data_facts::OpenFacts;
 use crate::diag::{self, Diagnostic, codes};
 use crate::engine::{CpuEngine, Engine, InterpreterEngine, Target};
@@ -107,7 +107,19 @@ pub fn engine(
     target: Target,
     threads: usize,
 ) -> Result<Box<dyn Engine>, Box<Diagnostic>> {
-    let task = checked.program.task(task).ok_or_else(|| no_task(&checked.program, task))?;
+    let task = whole_task(checked, task)?;
+    match target {
+        Target::Interpreter => Ok(Box::new(InterpreterEngine::new(&checked.program, task)?)),
+        Target::Cpu => Ok(Box::new(CpuEngine::new(&checked.program, task, threads)?)),
+    }
+}
+
+/// A task whose fields are known, so that its step can be built.
+///
+/// # Errors
+/// A task that does not exist, or fields that only absent data knows.
+pub fn whole_task<'a>(checked: &'a Checked, name: &str) -> Result<&'a Task, Box<Diagnostic>> {
+    let task = checked.program.task(name).ok_or_else(|| no_task(&checked.program, name))?;
     if !task.whole {
         let headline = format!("the fields of the data of `{}` are not known", task.name);
         return Err(Box::new(
@@ -116,10 +128,7 @@ pub fn engine(
                 .help("put the data there, or name its folder with `--data DIR`"),
         ));
     }
-    match target {
-        Target::Interpreter => Ok(Box::new(InterpreterEngine::new(&checked.program, task)?)),
-        Target::Cpu => Ok(Box::new(CpuEngine::new(&checked.program, task, threads)?)),
-    }
+    Ok(task)
 }
 
 /// The message for a task that is not in the file.

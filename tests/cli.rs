@@ -163,7 +163,7 @@ fn wrong_command_lines_are_told() {
     has(&folder.nnc(1, &["run", "net.nn", "--resume", "nowhere"]).1, &["there is no run in this folder"]);
     has(&folder.nnc(2, &["run", "net.nn", "predict", "--resume"]).1, &["only a task that trains can be resumed"]);
     has(&folder.nnc(2, &["compile", "net.nn", "train", "--emit=grpah"]).1, &["did you mean `graph`?"]);
-    for command in ["check", "run", "compile", "plan", "summary", "explain", "doc", "doctor"] {
+    for command in ["check", "run", "compile", "profile", "plan", "summary", "explain", "doc", "doctor"] {
         has(&folder.nnc(0, &[command, "--help"]).0, &["Example"]);
     }
 }
@@ -310,4 +310,54 @@ fn examples_have_the_mistakes_that_they_are_to_have() {
         folder.nnc(0, &["check", &example(name)]);
     }
     has(&folder.nnc(1, &["check", &example("wrong_flatten.nn")]).1, &["8192", "6272", "128 * 8 * 8"]);
+}
+
+#[test]
+fn a_profile_names_kernels_and_lines() {
+    let folder = Folder::with(&[("net.nn", NET)]);
+    let (out, _) = folder.nnc(0, &["profile", "net.nn", "train", "--steps", "5", "--threads", "2", "--all"]);
+    has(&out, &["GFLOP/s", "GB/s", "roof", "lines", "matmul", "net.nn:", "median of 5", "between", "2 threads"]);
+
+    let args = ["profile", "net.nn", "train", "--steps", "5", "--trace", "t.json", "--message-format", "json"];
+    let (out, _) = folder.nnc(0, &args);
+    let lines: Vec<serde_json::Value> = out.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let (total, rows) = lines.split_last().expect("lines");
+    let figure = |line: &serde_json::Value, key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{key} of {line}"));
+    let times: Vec<f64> = rows.iter().map(|row| figure(row, "us")).collect();
+    assert!(times.is_sorted_by(|a, b| a >= b), "the slowest is first: {times:?}");
+    let sum: f64 = times.iter().sum();
+    assert!((sum - figure(total, "launches_us")).abs() < 1e-6 * sum.max(1.0), "{sum} of {total}");
+    let shares: f64 = rows.iter().map(|row| figure(row, "share")).sum();
+    assert!((shares * figure(total, "timed_step_us") - sum).abs() < 1e-6 * sum, "{shares} of {total}");
+    let launches: f64 = rows.iter().map(|row| figure(row, "launches")).sum();
+    assert_eq!(launches, figure(total, "launches"));
+    for row in rows {
+        assert!(figure(row, "bytes") > 0.0 && figure(row, "roof_us") > 0.0, "{row}");
+        assert!(row["places"].as_array().is_some_and(|p| !p.is_empty()), "{row}");
+    }
+    assert!(rows.iter().any(|row| row["places"].as_array().is_some_and(|p| p.len() > 1)), "no kernel is fused");
+
+    let trace: serde_json::Value = serde_json::from_str(&folder.text("t.json")).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("events");
+    let of = |track: u64| events.iter().filter(move |e| e["ph"] == "X" && e["tid"] == track);
+    let ends: Vec<[f64; 2]> = of(0).map(|e| [figure(e, "ts"), figure(e, "ts") + figure(e, "dur")]).collect();
+    assert_eq!(ends.len() as f64, launches);
+    // One after the other, inside the step.
+    assert!(ends.as_flattened().windows(2).all(|t| t[0] <= t[1] + 1e-3), "{ends:?}");
+    let step = figure(&trace["otherData"], "step_us");
+    assert!(ends[0][0] >= 0.0 && ends[ends.len() - 1][1] <= step + 1e-3, "{ends:?} in {step}");
+    // Each launch is somebody's work.
+    let by_threads: std::collections::BTreeSet<u64> =
+        (1..=64).flat_map(of).filter_map(|e| e["args"]["launch"].as_u64()).collect();
+    assert_eq!(by_threads.len(), ends.len());
+}
+
+#[test]
+fn a_profile_of_what_is_not_there_is_refused() {
+    let folder = Folder::with(&[("net.nn", NET)]);
+    has(&folder.nnc(2, &["profile", "net.nn", "trian"]).1, &["no task `trian`", "did you mean `train`?"]);
+    has(&folder.nnc(2, &["profile", "net.nn", "train", "--entry", "once"]).1, &["has no entry `once`"]);
+    has(&folder.nnc(3, &["profile", "net.nn", "train", "--trace", "no/t.json"]).1, &["cannot create `no/t.json`"]);
+    has(&folder.nnc(3, &["profile", "none.nn"]).1, &["none.nn"]);
+    folder.nnc(2, &["profile", "net.nn", "--steps", "0"]);
 }

@@ -2,10 +2,10 @@
 
 use super::compile::entries_of;
 use super::input::{self, Input, MessageFormat};
-use super::{Exit, Fault, machine, output};
+use super::{Exit, Fault, machine, output, profile};
 use nnc::check::Task;
 use nnc::driver;
-use nnc::engine::{ClockValues, CpuEngine, Engine, Entry, StepInputs, Target, random_fields};
+use nnc::engine::{ClockValues, Engine, Entry, StepInputs, Target, random_fields};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 /// What stands for a size that only the data knows, where the data is absent.
-const ASSUMED: usize = 32;
+pub const ASSUMED: usize = 32;
 
 pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
     let mut checked = args.input.checked(&args.file, args.task.as_deref())?;
@@ -76,26 +76,14 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
             ));
         }
         if args.launches && args.target == Target::Cpu {
-            let entry = entries_of(task)[0].0;
-            let mut engine = CpuEngine::new(&checked.program, task, threads).map_err(at)?;
-            engine.initialise(0).map_err(at)?;
-            let inputs = StepInputs { fields: &fields, clock: clock(0), seed: 0, lengths: &[] };
-            let mut launches = engine.profile(entry, batch, &inputs, 20).map_err(at)?;
-            launches.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
-            let rows: Vec<Vec<String>> = launches
-                .iter()
-                .map(|l| {
-                    let rate = format!("{:.1} GFLOP/s", l.flops as f64 / l.nanoseconds);
-                    vec![format!("{:.1} us", l.nanoseconds / 1e3), rate, l.name.clone()]
-                })
-                .collect();
-            output::print(&output::table(&rows, &[2]));
+            let found = profile::measure(&checked, task, entries_of(task)[0].0, batch, threads, None).map_err(at)?;
+            output::print(&profile::table(&found, &checked.sources, usize::MAX));
         }
     }
     Ok(Exit::Ok)
 }
 
-fn clock(step: u64) -> ClockValues {
+pub fn clock(step: u64) -> ClockValues {
     ClockValues { step, epoch: 0, steps: 1000, epoch_steps: 1000 }
 }
 

@@ -12,10 +12,12 @@ mod input;
 mod machine;
 mod output;
 mod plan;
+mod profile;
 mod progress;
 mod run;
 mod runs;
 mod summary;
+mod trace;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use nnc::diag::{Code, Diagnostic, codes};
@@ -99,6 +101,7 @@ enum Command {
     Run(run::Args),
     Compile(compile::Args),
     Bench(bench::Args),
+    Profile(profile::Args),
     Plan(plan::Args),
     Summary(summary::Args),
     Explain(explain::Args),
@@ -161,6 +164,10 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => {
             format = args.input.message_format.into();
             bench::run(&args, started)
+        }
+        Command::Profile(args) => {
+            format = args.input.message_format.into();
+            profile::run(&args)
         }
         Command::Explain(args) => explain::run(&args),
         Command::Doc(args) => doc::run(&args),

@@ -28,19 +28,17 @@ struct Compiled {
     /// Types of the results.
     values: Vec<TensorType<usize>>,
     scopes: Vec<String>,
-    /// Name and floating-point operations of each launch.
-    names: Vec<(String, u64)>,
 }
 
 /// A task on the processor.
 pub struct CpuEngine {
     program: Program,
-    task: Task,
+    pub(super) task: Task,
     types: Vec<TensorType<usize>>,
-    layout: VarLayout,
-    vars: VarMemory,
-    arena: Arena,
-    pool: Arc<Pool>,
+    pub(super) layout: VarLayout,
+    pub(super) vars: VarMemory,
+    pub(super) arena: Arena,
+    pub(super) pool: Arc<Pool>,
     compiled: Vec<Compiled>,
     /// The one that ran last.
     last: Option<usize>,
@@ -63,8 +61,17 @@ impl CpuEngine {
         })
     }
 
+    /// A step takes only so many fields.
+    pub(super) fn within_fields(&self) -> Result<(), Box<Diagnostic>> {
+        if self.task.fields.len() > MOST_FIELDS {
+            let headline = format!("a step can take at most {MOST_FIELDS} fields");
+            return Err(Box::new(Diagnostic::error(codes::TARGET, self.task.span, headline)));
+        }
+        Ok(())
+    }
+
     /// A plan that needs more than the task's `budget` is an error that names the largest tensors.
-    fn within_budget(&self, plan: &Plan) -> Result<(), Box<Diagnostic>> {
+    pub(super) fn within_budget(&self, plan: &Plan) -> Result<(), Box<Diagnostic>> {
         let Some((budget, span)) = self.task.settings.budget else { return Ok(()) };
         let needed = (self.vars.bytes() + plan.arena_bytes) as u64;
         if needed <= budget {
@@ -103,10 +110,7 @@ impl CpuEngine {
         if let Some(i) = self.compiled.iter().position(fits) {
             return Ok(i);
         }
-        if self.task.fields.len() > MOST_FIELDS {
-            let headline = format!("a step can take at most {MOST_FIELDS} fields");
-            return Err(Box::new(Diagnostic::error(codes::TARGET, self.task.span, headline)));
-        }
+        self.within_fields()?;
         let mut report = EntryReport::default();
         let graph = stages::step_graph_of(&self.task, entry, batch, lengths.unwrap_or(&[]), &mut report.stages)?;
         let (plan, executable) = self.compile(&graph, &mut report.stages)?;
@@ -128,68 +132,22 @@ impl CpuEngine {
         values.sort_by_key(|v| v.0);
         let values = values.into_iter().map(|v| v.1).collect();
         let scopes = graph.scopes.clone();
-        let names = plan.schedule.launches.iter().map(|l| (launch_name(&plan, l), l.flops)).collect();
         let lengths = lengths.map(<[usize]>::to_vec);
-        self.compiled.push(Compiled { entry, batch, lengths, executable, report, values, scopes, names });
+        self.compiled.push(Compiled { entry, batch, lengths, executable, report, values, scopes });
         Ok(self.compiled.len() - 1)
     }
 
-    fn compile(&mut self, graph: &Graph<usize>, times: &mut Times) -> Result<(Plan, Executable), Box<Diagnostic>> {
+    pub(super) fn compile(
+        &mut self,
+        graph: &Graph<usize>,
+        times: &mut Times,
+    ) -> Result<(Plan, Executable), Box<Diagnostic>> {
         let plan = plan_graph(graph, &self.layout, self.pool.threads(), times)?;
         let executable = timed(times, "machine code", || Executable::load(&plan, &self.layout, self.pool.clone()))?;
         if plan.arena_bytes > self.arena.bytes() {
             self.arena = Arena::new(plan.arena_bytes);
         }
         Ok((plan, executable))
-    }
-}
-
-impl CpuEngine {
-    /// Runs a step `times` times and gives each launch's name, origin, floating-point operations and nanoseconds a step.
-    pub fn profile(
-        &mut self,
-        entry: Entry,
-        batch: usize,
-        inputs: &StepInputs,
-        times: usize,
-    ) -> Result<Vec<LaunchTime>, Box<Diagnostic>> {
-        let i = self.ready(entry, batch, Some(inputs.lengths))?;
-        let (slots, count) = slices(inputs);
-        let compiled = &mut self.compiled[i];
-        let mut spent = vec![0u64; compiled.executable.launches()];
-        for _ in 0..times {
-            let given = given(inputs, &slots[..count]);
-            compiled.executable.run_profiled(&mut self.vars, &mut self.arena, &given, &mut spent)?;
-        }
-        let list = compiled.names.iter().zip(spent);
-        Ok(list
-            .map(|((name, flops), spent)| LaunchTime {
-                name: name.clone(),
-                flops: *flops,
-                nanoseconds: spent as f64 / times.max(1) as f64,
-            })
-            .collect())
-    }
-}
-
-/// What one launch of a step costs.
-#[derive(Clone, Debug)]
-pub struct LaunchTime {
-    pub name: String,
-    pub flops: u64,
-    pub nanoseconds: f64,
-}
-
-/// What a launch runs, for people.
-fn launch_name(plan: &Plan, launch: &plan::Launch) -> String {
-    match &launch.work {
-        plan::Work::Loops { kernel, .. } => plan.schedule.kernels[*kernel].name.clone(),
-        plan::Work::Matmul { batch, m, n, k, .. } => format!("matmul {batch}x{m}x{n}x{k}"),
-        plan::Work::Conv { pass, shape, .. } => {
-            let s = shape;
-            format!("conv {pass:?} {}x{}x{}x{}->{}", s.batch, s.in_channels, s.size[0], s.size[1], s.out_channels)
-        }
-        plan::Work::Repeat(repeat) => format!("scan of {} steps", repeat.count),
     }
 }
 
@@ -229,12 +187,12 @@ pub fn plan_graph(
     Ok(plan)
 }
 
-fn given<'a>(inputs: &StepInputs<'a>, fields: &'a [&'a [u8]]) -> Given<'a> {
+pub(super) fn given<'a>(inputs: &StepInputs<'a>, fields: &'a [&'a [u8]]) -> Given<'a> {
     Given { fields, clock: inputs.clock, seed: inputs.seed }
 }
 
 /// The fields as slices, without allocating.
-fn slices<'a>(inputs: &StepInputs<'a>) -> ([&'a [u8]; MOST_FIELDS], usize) {
+pub(super) fn slices<'a>(inputs: &StepInputs<'a>) -> ([&'a [u8]; MOST_FIELDS], usize) {
     let mut slots: [&[u8]; MOST_FIELDS] = [&[]; MOST_FIELDS];
     let count = inputs.fields.len().min(MOST_FIELDS);
     for (slot, field) in slots.iter_mut().zip(inputs.fields) {

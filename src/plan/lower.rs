@@ -34,6 +34,7 @@ pub fn lower_groups(grouping: &Grouping) -> Result<Schedule, LowerError> {
         buffers: Vec::new(),
         of_node: BTreeMap::new(),
         steps: Vec::new(),
+        parts: BTreeMap::new(),
         groups: Vec::new(),
         updates: Vec::new(),
     };
@@ -78,6 +79,8 @@ struct Lowering<'a> {
     buffers: Vec<Buffer>,
     of_node: BTreeMap<NodeId, BufferId>,
     steps: Vec<(Step, Pending, Origin, u64)>,
+    /// The nodes that each step computes, by the key of the step.
+    parts: BTreeMap<u32, Vec<NodeId>>,
     /// The group of each step.
     groups: Vec<usize>,
     updates: Vec<(VarId, NodeId)>,
@@ -140,6 +143,7 @@ impl Lowering<'_> {
             let flops = flops(&kernel, &kernel.body);
             (Pending::Loops(kernel, args), flops)
         };
+        self.parts.entry(last.0).or_default().extend(&group.members);
         let step = Step::of(&pending, last.0);
         self.steps.push((step, pending, origin, flops));
         Ok(())
@@ -192,6 +196,8 @@ impl Lowering<'_> {
                 }
                 *slot = Some(kernel);
             }
+            let own = self.parts.remove(&step.0.key).unwrap_or_default();
+            self.parts.entry(key).or_default().extend(own);
             (step.2, step.3) = (origin, step.3 + flops);
             step.0 = Step::of(&step.1, key);
             // The reader is done: nothing is left of it.
@@ -250,7 +256,7 @@ impl Lowering<'_> {
         let mut schedule = Schedule { scopes: self.grouping.graph.scopes.clone(), ..Schedule::default() };
         let mut shared: HashMap<String, usize> = HashMap::new();
         for i in sequence {
-            let Some((_, pending, origin, flops)) = steps[i].take() else { continue };
+            let Some((step, pending, origin, flops)) = steps[i].take() else { continue };
             let work = match pending {
                 Pending::Runtime(mut work, kernel) => {
                     if let (Some(e), Some(kernel)) = (work.epilogue_mut(), kernel) {
@@ -262,7 +268,8 @@ impl Lowering<'_> {
                     Work::Loops { kernel: share(&mut shared, &mut schedule.kernels, kernel), args }
                 }
             };
-            schedule.launches.push(Launch { work, origin, flops });
+            let parts = parts_of(&self.grouping.graph, self.parts.get(&step.key), origin);
+            schedule.launches.push(Launch { work, origin, parts, flops });
         }
         let mut used = vec![false; self.buffers.len()];
         for launch in &schedule.launches {
@@ -280,6 +287,17 @@ impl Lowering<'_> {
         }
         schedule
     }
+}
+
+/// The expressions of nodes, each once, in the order of the program.
+fn parts_of(graph: &Graph<usize>, nodes: Option<&Vec<NodeId>>, origin: Origin) -> Vec<Origin> {
+    let mut parts: Vec<Origin> = nodes.into_iter().flatten().map(|n| graph.node(*n).origin).collect();
+    if parts.is_empty() {
+        parts.push(origin);
+    }
+    parts.sort_unstable();
+    parts.dedup();
+    parts
 }
 
 /// The number of an equal kernel, added if there is none.

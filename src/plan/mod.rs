@@ -14,6 +14,7 @@ pub mod reference;
 pub mod report;
 mod schedule;
 pub mod show;
+pub mod traffic;
 mod widen;
 
 pub use arena::{ALIGN, NoWorkspace, WorkspaceSizes, plan, var_layout, verify};

@@ -154,6 +154,8 @@ pub struct Launch {
     pub work: Work,
     /// The expression that this is for (of a fused kernel: its last).
     pub origin: Origin,
+    /// The expressions that it computes, each once, in the order of the program.
+    pub parts: Vec<Origin>,
     pub flops: u64,
 }
 

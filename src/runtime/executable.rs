@@ -228,21 +228,19 @@ impl Executable {
         Ok(())
     }
 
-    /// Executes one step and measures each launch: nanoseconds, added to `times` by launch.
+    /// Executes one step and notes when each launch began and ended.
     pub fn run_profiled(
         &mut self,
         vars: &mut VarMemory,
         arena: &mut Arena,
         inputs: &StepInputs,
-        times: &mut [u64],
+        times: &mut Vec<[Instant; 2]>,
     ) -> Result<(), Box<Diagnostic>> {
         self.prepare(vars, arena, inputs)?;
         for launch in 0..self.tasks.len() {
-            let start = Instant::now();
+            let begin = Instant::now();
             self.launch(launch);
-            if let Some(time) = times.get_mut(launch) {
-                *time += start.elapsed().as_nanos() as u64;
-            }
+            times.push([begin, Instant::now()]);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
+use std::time::Instant;
 
 /// Pauses of an idle worker before it parks: about 0.3 ms.
 const IDLE_SPINS: u32 = 20_000;
@@ -33,6 +34,15 @@ struct Job {
     pieces: usize,
 }
 
+/// What a thread did of one job: from its first chunk to the end of its last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stint {
+    /// The calling thread's is 0.
+    pub slot: usize,
+    pub begin: Instant,
+    pub end: Instant,
+}
+
 struct Shared {
     /// `epoch << 24 | chunks << 12 | next`: a chunk is claimed by counting `next` up.
     ticket: Line<AtomicU64>,
@@ -43,6 +53,9 @@ struct Shared {
     /// Written only by the holder of `busy` while no chunk is unclaimed; read only after a successful claim.
     job: UnsafeCell<Job>,
     stop: AtomicBool,
+    /// Whether threads note what they do.
+    recording: AtomicBool,
+    stints: Mutex<Vec<Stint>>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -56,15 +69,30 @@ unsafe impl Send for Shared {}
 impl Shared {
     /// Claims chunks and runs them until none is left.
     fn work(&self, slot: usize) {
+        if !self.recording.load(Ordering::Relaxed) {
+            self.claim(slot);
+            return;
+        }
+        let begin = Instant::now();
+        if self.claim(slot) {
+            let stint = Stint { slot, begin, end: Instant::now() };
+            self.stints.lock().unwrap_or_else(PoisonError::into_inner).push(stint);
+        }
+    }
+
+    /// As [`Shared::work`]; whether there was a chunk.
+    fn claim(&self, slot: usize) -> bool {
+        let mut found = false;
         let mut ticket = self.ticket.0.load(Ordering::Acquire);
         loop {
             let (chunks, next) = (chunks_of(ticket), ticket & CHUNK_MASK);
             if next >= chunks {
-                return;
+                return found;
             }
             match self.ticket.0.compare_exchange_weak(ticket, ticket + 1, Ordering::AcqRel, Ordering::Acquire) {
                 Err(seen) => ticket = seen,
                 Ok(_) => {
+                    found = true;
                     self.chunk(next as usize, chunks as usize, slot);
                     self.done.0.fetch_add(1, Ordering::Release);
                     ticket = self.ticket.0.load(Ordering::Acquire);
@@ -121,6 +149,8 @@ impl Pool {
             busy: Line(AtomicBool::new(false)),
             job: UnsafeCell::new(Job { function: &nothing, pieces: 0 }),
             stop: AtomicBool::new(false),
+            recording: AtomicBool::new(false),
+            stints: Mutex::new(Vec::new()),
             panic: Mutex::new(None),
         });
         let mut workers = Vec::new();
@@ -138,6 +168,18 @@ impl Pool {
     /// How many threads compute at the same time, the caller's included.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// Lets all threads note from now on what they do, or no longer. That takes time and memory.
+    pub fn record(&self, on: bool) {
+        self.shared.recording.store(on, Ordering::Relaxed);
+    }
+
+    /// What was noted since the last call, by the time it began. A worker may still hand in its last stint.
+    pub fn stints(&self) -> Vec<Stint> {
+        let mut list = std::mem::take(&mut *self.shared.stints.lock().unwrap_or_else(PoisonError::into_inner));
+        list.sort_by_key(|stint| (stint.begin, stint.slot));
+        list
     }
 
     /// Runs `f(0)` to `f(pieces - 1)`, each once, and returns when all are done. Calls from inside `f`, or while
@@ -286,6 +328,25 @@ mod tests {
         let before = count.load(Ordering::Relaxed);
         pool.run(16, &|_| _ = count.fetch_add(1, Ordering::Relaxed));
         assert_eq!(count.load(Ordering::Relaxed), before + 16);
+    }
+
+    #[test]
+    fn what_threads_do_is_noted_if_asked_for() {
+        let pool = Pool::new(2);
+        pool.run(4, &|_| ());
+        assert_eq!(pool.stints(), []);
+        pool.record(true);
+        let begin = Instant::now();
+        pool.run(4, &|_| ());
+        pool.run(4, &|_| ());
+        pool.record(false);
+        let mut stints = pool.stints();
+        // The other thread may be late to note its own.
+        while stints.is_empty() {
+            stints = pool.stints();
+        }
+        assert!(stints.iter().all(|s| s.slot < 2 && begin <= s.begin && s.begin <= s.end), "{stints:?}");
+        assert!(stints.is_sorted_by_key(|s| s.begin));
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Maker {
 
     pub fn launch(&mut self, work: Work) {
         let origin = origin(self.schedule.launches.len() as u32);
-        self.schedule.launches.push(Launch { work, origin, flops: 0 });
+        self.schedule.launches.push(Launch { work, origin, parts: vec![origin], flops: 0 });
     }
 
     pub fn loops(&mut self, source: &str, args: &[BufferId]) {

@@ -17,6 +17,7 @@ pub mod gemm;
 mod gemv;
 mod isa;
 mod pack;
+pub mod peak;
 mod tile;
 #[cfg(target_arch = "aarch64")]
 mod vector_arm;
