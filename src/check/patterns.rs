@@ -374,7 +374,8 @@ impl Checker<'_> {
 
     /// `einsum("b i d, b j d -> b i j", q, k)`: the sum, over the axes that the right side leaves out, of the products.
     pub fn einsum(&mut self, given: Vec<Given>, span: Span) -> Res<Value> {
-        let (pattern, tensors, mut sizes) = self.pattern_args("einsum", given, span)?;
+        let (pattern, mut tensors, mut sizes) = self.pattern_args("einsum", given, span)?;
+        self.unify_tensors(&mut tensors, span);
         let halves = pattern.halves().map(|(l, r, at)| (l.to_string(), r.to_string(), at));
         let (left, right, middle) = self.reported(halves)?;
         let mut operands = Vec::new();
@@ -406,6 +407,15 @@ impl Checker<'_> {
                 let headline = format!("`einsum` takes floats, this is {}", ty.dtype);
                 return self
                     .fail(Diagnostic::error(codes::DTYPE_MISMATCH, span, headline).help("convert it: `f32(…)`"));
+            }
+            let first = self.ty(tensors[0]).dtype;
+            if ty.dtype != first {
+                let fault =
+                    Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`einsum` of {first} and {}", ty.dtype))
+                        .label("all tensors must have one dtype")
+                        .help(format!("convert one: `{first}(…)`"));
+                let fault = self.with_declared(fault, &tensors);
+                return self.fail(fault);
             }
             for (word, axis) in words.iter().zip(&ty.axes) {
                 self.take_apart(&pattern, &Item::One(word.clone()), axis, &mut sizes, span)?;

@@ -71,6 +71,17 @@ impl Checker<'_> {
         }
     }
 
+    /// [`unify_floats`](Checker::unify_floats) of tensors alone.
+    pub fn unify_tensors(&mut self, tensors: &mut [NodeId], span: Span) {
+        let mut values: Vec<Value> = tensors.iter().map(|t| Value::Tensor(*t)).collect();
+        self.unify_floats(&mut values, span);
+        for (tensor, value) in tensors.iter_mut().zip(values) {
+            if let Value::Tensor(node) = value {
+                *tensor = node;
+            }
+        }
+    }
+
     /// True if no float from outside has a part in a value.
     fn is_made_up(&self, node: NodeId) -> bool {
         let mut seen = BTreeSet::new();

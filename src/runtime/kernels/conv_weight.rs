@@ -54,7 +54,7 @@ impl Cut {
         let padding = conv.padding();
         let image = in_channels.div_ceil(blocks) * padding.plane();
         let held = HELD_FLOATS / image.max(p * q * padded_channels).max(1);
-        let held = held.clamp(1, conv.batch.div_ceil(parts));
+        let held = held.clamp(1, conv.batch.div_ceil(parts).max(1));
         Cut { parts, blocks, held, padding, in_channels, out_channels, padded_channels, pixels: p * q, rows }
     }
 
