@@ -12,7 +12,7 @@ fn time(mut f: impl FnMut()) -> (f64, f64) {
     f();
     let mut seconds = Vec::new();
     let begin = Instant::now();
-    while begin.elapsed().as_secs_f64() < 0.4 || seconds.len() < 7 {
+    while begin.elapsed().as_secs_f64() < 0.3 || seconds.len() < 5 {
         let start = Instant::now();
         f();
         seconds.push(start.elapsed().as_secs_f64());
@@ -78,40 +78,54 @@ fn matmul(pool: &Pool, peak: f64, kind: &str, [m, n, k]: [usize; 3]) {
     });
 }
 
-fn convolution(pool: &Pool, peak: f64, [batch, in_channels, size, out_channels]: [usize; 4]) {
-    let (in_size, one) = ([size, size], [1, 1]);
+/// The three directions of one square convolution: images, input channels, size of the maps, output channels, size of the
+/// kernel, stride; padded so that stride 1 keeps the size.
+fn convolution(pool: &Pool, peak: f64, [batch, in_channels, size, out_channels, kernel, stride]: [usize; 6]) {
+    let pad = [kernel / 2; 2];
     let conv = Conv2d {
         batch,
         in_channels,
         out_channels,
         groups: 1,
-        in_size,
-        kernel: [3, 3],
-        stride: one,
-        dilation: one,
-        pad_low: one,
-        pad_high: one,
+        in_size: [size, size],
+        kernel: [kernel, kernel],
+        stride: [stride, stride],
+        dilation: [1, 1],
+        pad_low: pad,
+        pad_high: pad,
     };
-    let work = (2 * batch * size * size * in_channels * out_channels * 9) as f64;
-    let (mut x, w) = (floats(batch * in_channels * size * size), floats(in_channels * out_channels * 9));
-    let (mut y, mut dw) = (floats(batch * out_channels * size * size), w.clone());
+    let [rows, columns] = conv.out_size();
+    let taps = kernel * kernel;
+    let work = (2 * batch * rows * columns * in_channels * out_channels * taps) as f64;
+    let (mut x, w) = (floats(batch * in_channels * size * size), floats(in_channels * out_channels * taps));
+    let (mut y, mut dw) = (floats(batch * out_channels * rows * columns), w.clone());
     let threads = pool.threads();
-    let name = format!("{batch} x {in_channels} x {size} x {size} -> {out_channels}");
+    let name = format!("{batch} x {in_channels} x {size} -> {out_channels}, {kernel} / {stride}");
     let mut scratch = Scratch::new(conv.workspace_forward(threads));
-    report(&format!("conv {name}"), peak, work, || {
+    report(&format!("conv {name} forward"), peak, work, || {
         // SAFETY: the vectors have the shape's sizes.
         unsafe { conv.forward(pool, x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), scratch.at(), None) }
     });
     let mut scratch = Scratch::new(conv.workspace_input_grad(threads));
-    report(&format!("conv {name}, input gradient"), peak, work, || {
+    report(&format!("conv {name} input"), peak, work, || {
         // SAFETY: the vectors have the shape's sizes.
         unsafe { conv.input_grad(pool, y.as_ptr(), w.as_ptr(), x.as_mut_ptr(), scratch.at()) }
     });
     let mut scratch = Scratch::new(conv.workspace_weight_grad(threads));
-    report(&format!("conv {name}, weight gradient"), peak, work, || {
+    report(&format!("conv {name} weight"), peak, work, || {
         // SAFETY: the vectors have the shape's sizes.
         unsafe { conv.weight_grad(pool, x.as_ptr(), y.as_ptr(), dw.as_mut_ptr(), scratch.at()) }
     });
+}
+
+/// The convolutions of ResNet-18 behind its stem: its maps have `size` at first.
+fn resnet18(batch: usize, size: usize) -> impl Iterator<Item = [usize; 6]> {
+    (0..4).flat_map(move |stage| {
+        let (channels, size) = (64 << stage, size >> stage);
+        let down = [3, 1].map(|kernel| [batch, channels / 2, size * 2, channels, kernel, 2]);
+        let down = down.into_iter().filter(move |_| stage > 0);
+        down.chain([[batch, channels, size, channels, 3, 1]])
+    })
 }
 
 fn main() {
@@ -119,8 +133,11 @@ fn main() {
     let pool = Pool::new(threads);
     let peak = peak::flops(&pool) / 1e9;
     println!("{threads} threads, bare loop {peak:.1} GF/s");
-    for shape in [[64, 1, 28, 32], [64, 32, 14, 64], [64, 1, 8, 32], [64, 32, 4, 64], [16, 64, 32, 64], [8, 64, 56, 64]]
-    {
+    let small = [[64, 1, 28, 32, 3, 1], [64, 32, 14, 64, 3, 1], [64, 3, 32, 64, 3, 1], [64, 64, 16, 128, 3, 1]];
+    let tiny = [[64, 1, 8, 32, 3, 1], [64, 32, 4, 64, 3, 1]];
+    let stems = [[32, 3, 32, 64, 3, 1], [1, 3, 224, 64, 7, 2], [32, 3, 224, 64, 7, 2]];
+    let resnets = [(32, 32), (1, 56), (32, 56)].into_iter().flat_map(|(batch, size)| resnet18(batch, size));
+    for shape in small.into_iter().chain(tiny).chain(stems).chain(resnets) {
         convolution(&pool, peak, shape);
     }
     for kind in ["NN", "TN", "NT"] {

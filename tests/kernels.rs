@@ -319,7 +319,7 @@ fn check_conv(random: &mut Random, pools: &[Pool], conv: Conv2d) {
             unsafe { conv.input_grad_with(isa, pool, dy.as_ptr(), w.as_ptr(), to, scratch) }
         };
         dx.check(isa, pools, &("input_grad", conv), &workspace, &run, &[false]);
-        let workspace = |threads| conv.workspace_weight_grad(threads);
+        let workspace = |threads| conv.workspace_weight_grad_with(isa, threads);
         let run = |pool: &Pool, to, scratch, _| {
             // SAFETY: the vectors have the shape's sizes.
             unsafe { conv.weight_grad_with(isa, pool, x.as_ptr(), dy.as_ptr(), to, scratch) }
@@ -366,6 +366,25 @@ fn convolution_of_common_shapes() {
     let large = Conv2d { batch: 3, ..same(3, 70, 130, [10, 10]) };
     let shapes = [same(9, 1, 32, [28, 28]), same(9, 32, 64, [14, 14]), same(9, 1, 32, [8, 8]), same(9, 32, 64, [4, 4])];
     for conv in shapes.into_iter().chain([depthwise, row, point, stem, none, many, wide, large]) {
+        check_conv(&mut random, &pools, conv);
+    }
+}
+
+/// Kernels of 3 × 3 with many channels, which are computed by tiles of several results.
+#[test]
+fn convolution_of_many_channels() {
+    let (pools, mut random) = (pools(), Random(31));
+    for _ in 0..24 {
+        let mut pair = |of: &[usize]| [random.pick(of), random.pick(of)];
+        let size = pair(&[3, 4, 5, 6, 8, 11, 14, 16, 21]);
+        let (pad_low, pad_high) = (pair(&[0, 1, 1, 2, 3]), pair(&[0, 1, 1, 2, 4]));
+        let (in_channels, out_channels) = (random.pick(&[16, 17, 30, 48, 64]), random.pick(&[16, 19, 32, 47, 70]));
+        let batch = random.pick(&[1, 2, 3, 5, 9]);
+        check_conv(&mut random, &pools, Conv2d { pad_low, pad_high, ..same(batch, in_channels, out_channels, size) });
+    }
+    let wide = same(1, 20, 24, [5, 150]);
+    let tiny = same(40, 96, 64, [4, 4]);
+    for conv in [wide, tiny] {
         check_conv(&mut random, &pools, conv);
     }
 }

@@ -387,10 +387,27 @@ pub(super) struct Spread {
 }
 
 impl Spread {
+    /// Writes or adds values of neighbouring pixels.
+    ///
+    /// # Safety
+    /// `plane` is the larger map and has the pixels; `from` is readable for `length` floats.
     #[inline(always)]
-    fn place(&self, pixel: usize) -> usize {
-        let (y, x) = (pixel / self.columns, pixel % self.columns);
-        (self.first[0] + y * self.step[0]) * self.size[1] + self.first[1] + x * self.step[1]
+    unsafe fn put(&self, from: *const f32, pixel: usize, length: usize, plane: *mut f32, accumulate: bool) {
+        let (mut y, mut x) = (pixel / self.columns, pixel % self.columns);
+        let mut done = 0;
+        while done < length {
+            let count = (self.columns - x).min(length - done);
+            let at = (self.first[0] + y * self.step[0]) * self.size[1] + self.first[1] + x * self.step[1];
+            // SAFETY: promised by the caller.
+            unsafe {
+                let (from, to) = (from.add(done), plane.add(at));
+                for i in 0..count {
+                    let to = to.add(i * self.step[1]);
+                    *to = if accumulate { *to + *from.add(i) } else { *from.add(i) };
+                }
+            }
+            (y, x, done) = (y + 1, 0, done + count);
+        }
     }
 }
 
@@ -445,11 +462,13 @@ impl Output for Maps {
             K::copy_padded(from, GROUP, lanes.as_mut_ptr());
             self.runs(unit, first * GROUP..(first + 1) * GROUP, |lane, image, pixel, length| {
                 if let Some(spread) = &self.spread {
-                    for i in 0..length {
-                        let at = self.row(batch, row, image).add(spread.place(pixel + i));
-                        *at = if accumulate { *at + lanes[lane + i] } else { lanes[lane + i] };
-                    }
-                    return;
+                    return spread.put(
+                        lanes.as_ptr().add(lane),
+                        pixel,
+                        length,
+                        self.row(batch, row, image),
+                        accumulate,
+                    );
                 }
                 K::put(lanes.as_ptr().add(lane), length, self.row(batch, row, image).add(pixel), accumulate);
             });

@@ -7,7 +7,9 @@ use super::drive::{PackA, Plan, Shared};
 use super::gemm::{Epilogue, View};
 use super::isa::{Isa, Kernel};
 use super::pack::Operand;
-use crate::runtime::threads::Pool;
+use super::tile::GROUP;
+use super::winograd::{Weights, Winograd};
+use crate::runtime::threads::{Pool, part};
 
 /// A convolution's shape. Channels are those of all groups together; both are multiples of `groups`. Pairs are (height,
 /// width); one dimension is height 1.
@@ -111,7 +113,16 @@ impl Conv2d {
 
     /// [`Conv2d::workspace_forward`] for [`Conv2d::forward_with`].
     pub fn workspace_forward_with(&self, isa: Isa, threads: usize) -> usize {
-        product_bytes(isa, &self.windows_forward(), self.out_channels, threads)
+        let windows = self.windows_forward();
+        match Winograd::new(isa, &windows, self.out_channels) {
+            Some(winograd) => winograd.workspace(threads),
+            None => product_bytes(isa, &windows, self.out_channels, threads),
+        }
+    }
+
+    /// Winograd's way for the gradient of the input, which has one phase then.
+    fn winograd_input_grad(&self, isa: Isa, windows: &Windows) -> Option<Winograd> {
+        if self.stride == [1, 1] { Winograd::new(isa, windows, self.in_channels) } else { None }
     }
 
     /// Bytes of scratch that [`Conv2d::input_grad`] needs with a pool of `threads`.
@@ -121,7 +132,13 @@ impl Conv2d {
 
     /// [`Conv2d::workspace_input_grad`] for [`Conv2d::input_grad_with`].
     pub fn workspace_input_grad_with(&self, isa: Isa, threads: usize) -> usize {
-        let bytes = |phase| product_bytes(isa, &self.phase(phase).1, self.in_channels, threads);
+        let bytes = |phase| {
+            let windows = self.phase(phase).1;
+            match self.winograd_input_grad(isa, &windows) {
+                Some(winograd) => winograd.workspace(threads),
+                None => product_bytes(isa, &windows, self.in_channels, threads),
+            }
+        };
         self.phases().map(bytes).max().unwrap_or(0)
     }
 
@@ -160,6 +177,11 @@ impl Conv2d {
     ) {
         let windows = self.windows_forward();
         let depth = windows.depth();
+        if let Some(winograd) = Winograd::new(isa, &windows, self.out_channels) {
+            let weights = Weights { at: w, row_stride: depth, depth_stride: self.taps(), turned: false };
+            // SAFETY: promised by the caller.
+            return unsafe { winograd.run(pool, weights, x, y, workspace, epilogue) };
+        }
         let view =
             View { row_stride: depth, col_stride: 1, batch_stride: self.out_channels / self.groups.max(1) * depth };
         let weights = Operand { at: w, view, columns: depth };
@@ -190,8 +212,25 @@ impl Conv2d {
         dx: *mut f32,
         workspace: *mut u8,
     ) {
-        for phase in self.phases() {
+        let without_taps = |phase| self.phase(phase).1.kernel.contains(&0);
+        if self.phases().any(without_taps) {
+            // The positions that meet no tap.
+            let floats = self.batch * self.in_channels * self.in_size[0] * self.in_size[1];
+            let (pieces, to) = ((floats / 65_536).clamp(1, 64), Shared(dx));
+            pool.run(pieces, &|piece| {
+                let (first, end) = (part(floats, pieces, piece), part(floats, pieces, piece + 1));
+                // SAFETY: promised by the caller; pieces are distinct.
+                unsafe { to.get().add(first).write_bytes(0, end - first) }
+            });
+        }
+        for phase in self.phases().filter(|&phase| !without_taps(phase)) {
             let ([y, x], windows) = self.phase(phase);
+            if let Some(winograd) = self.winograd_input_grad(isa, &windows) {
+                let (row_stride, depth_stride) = (self.taps(), self.in_channels * self.taps());
+                let weights = Weights { at: w, row_stride, depth_stride, turned: true };
+                // SAFETY: promised by the caller.
+                return unsafe { winograd.run(pool, weights, dy, dx, workspace, None) };
+            }
             let weights = Turned {
                 at: w,
                 kernel: self.taps(),
@@ -323,6 +362,9 @@ unsafe fn product<A: PackA>(
     }
 }
 
+/// Taps of the largest kernel that is packed channel by channel, if a phase has about half of its taps.
+const TURNED: usize = 64;
+
 /// The weights for a phase of the gradient of the input: rows are input channels, the depth is output channels and the
 /// phase's taps turned around.
 struct Turned {
@@ -346,15 +388,25 @@ impl PackA for Turned {
     #[inline(always)]
     unsafe fn pack<K: Kernel>(&self, batch: usize, row: usize, rows: usize, k0: usize, depth: usize, to: *mut f32) {
         let [taps_y, taps_x] = self.taps;
+        let mut turned = [0.0f32; TURNED * GROUP];
+        let mut at_hand = usize::MAX;
         for k in 0..depth {
             let (channel, tap) = ((k0 + k) / (taps_y * taps_x), (k0 + k) % (taps_y * taps_x));
             let tap = self.last - tap / taps_x * self.step[0] - tap % taps_x * self.step[1];
-            let from = ((batch * self.out_channels + channel) * self.in_channels + row) * self.kernel + tap;
-            // SAFETY: the elements read are those the caller names.
+            let from = ((batch * self.out_channels + channel) * self.in_channels + row) * self.kernel;
+            // SAFETY: the elements read are those the caller names; there is room for 16 floats after the last.
             unsafe {
-                for i in 0..rows {
-                    *to.add(k * rows + i) = *self.at.add(from + i * self.kernel);
+                if self.kernel > TURNED || taps_y * taps_x * 2 < self.kernel - 1 {
+                    for i in 0..rows {
+                        *to.add(k * rows + i) = *self.at.add(from + tap + i * self.kernel);
+                    }
+                    continue;
                 }
+                if channel != at_hand {
+                    K::transpose(self.at.add(from), self.kernel, rows, self.kernel, turned.as_mut_ptr(), GROUP);
+                    at_hand = channel;
+                }
+                K::copy_padded(turned.as_ptr().add(tap * GROUP), GROUP, to.add(k * rows));
             }
         }
     }

@@ -10,6 +10,7 @@ use super::conv::Conv2d;
 use super::drive::Shared;
 use super::isa::{Isa, Kernel, Work, with_kernel};
 use super::tile::{GROUP, MAX_ROWS, Taps};
+use super::winograd_weight::WinogradWeight;
 use crate::runtime::threads::{Pool, part};
 use std::ops::Range;
 
@@ -81,8 +82,16 @@ impl Conv2d {
 
     /// Bytes of scratch that [`Conv2d::weight_grad`] needs with a pool of `threads`.
     pub fn workspace_weight_grad(&self, threads: usize) -> usize {
+        self.workspace_weight_grad_with(Isa::best(), threads)
+    }
+
+    /// [`Conv2d::workspace_weight_grad`] for [`Conv2d::weight_grad_with`].
+    pub fn workspace_weight_grad_with(&self, isa: Isa, threads: usize) -> usize {
         if self.no_sums() {
             return 0;
+        }
+        if let Some(winograd) = WinogradWeight::new(isa, self) {
+            return winograd.workspace(threads);
         }
         let cut = Cut::new(self);
         (cut.parts * cut.part_floats(self.groups) + threads * cut.slot_floats()) * size_of::<f32>()
@@ -101,7 +110,7 @@ impl Conv2d {
     /// [`Conv2d::weight_grad`] with a chosen instruction set.
     ///
     /// # Safety
-    /// As for [`Conv2d::weight_grad`].
+    /// As for [`Conv2d::weight_grad`], with [`Conv2d::workspace_weight_grad_with`] bytes.
     pub unsafe fn weight_grad_with(
         &self,
         isa: Isa,
@@ -113,6 +122,10 @@ impl Conv2d {
     ) {
         if self.no_sums() {
             return;
+        }
+        if let Some(winograd) = WinogradWeight::new(isa, self) {
+            // SAFETY: promised by the caller.
+            return unsafe { winograd.run(pool, x, dy, dw, workspace) };
         }
         let cut = Cut::new(self);
         let (x, dy, dw) = (Shared(x.cast_mut()), Shared(dy.cast_mut()), Shared(dw));

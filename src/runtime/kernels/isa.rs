@@ -98,6 +98,30 @@ pub(super) trait Kernel {
     unsafe fn put(from: *const f32, length: usize, to: *mut f32, accumulate: bool);
     /// For each k: the 16 lanes of `gather` at `base + taps[k]` go to `to + k * step`.
     unsafe fn gather(gather: &Gather, base: *const f32, taps: &[u32], runs: &Runs, to: *mut f32, step: usize);
+    /// `to[16 * j + lane] = from[offsets[lane] + j]` for `j < 4`.
+    #[inline(always)]
+    unsafe fn gather_quads(from: *const f32, offsets: &[u32; GROUP], to: *mut f32) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            for lane in 0..GROUP {
+                for j in 0..4 {
+                    *to.add(j * GROUP + lane) = *from.add(offsets[lane] as usize + j);
+                }
+            }
+        }
+    }
+    /// `to[offsets[lane] + j] = from[16 * j + lane]` for `j < columns`, which is 2 or 4.
+    #[inline(always)]
+    unsafe fn scatter_quads(from: *const f32, columns: usize, to: *mut f32, offsets: &[u32; GROUP]) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            for lane in 0..GROUP {
+                for j in 0..columns {
+                    *to.add(offsets[lane] as usize + j) = *from.add(j * GROUP + lane);
+                }
+            }
+        }
+    }
 }
 
 /// What [`Kernel::transpose`] does, for any instruction set.

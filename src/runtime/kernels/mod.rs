@@ -13,6 +13,7 @@ pub mod conv;
 mod conv_f64;
 mod conv_weight;
 mod drive;
+mod filter;
 pub mod gemm;
 mod gemv;
 mod isa;
@@ -24,5 +25,8 @@ mod vector_arm;
 mod vector_portable;
 #[cfg(target_arch = "x86_64")]
 mod vector_x86;
+mod winograd;
+mod winograd_tiles;
+mod winograd_weight;
 
 pub use isa::Isa;

@@ -268,6 +268,82 @@ impl Kernel for Avx512 {
         // SAFETY: promised by the caller.
         unsafe { gather_512(gather, base, taps, run, to, step) }
     }
+
+    #[inline(always)]
+    unsafe fn gather_quads(from: *const f32, offsets: &[u32; GROUP], to: *mut f32) {
+        // SAFETY: promised by the caller.
+        unsafe { gather_quads_512(from, offsets, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter_quads(from: *const f32, columns: usize, to: *mut f32, offsets: &[u32; GROUP]) {
+        // SAFETY: promised by the caller.
+        unsafe { scatter_quads_512(from, columns, to, offsets) }
+    }
+}
+
+/// [`Kernel::gather_quads`] by loads of 128 bits and transposes of 4 × 4 inside them.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[inline]
+unsafe fn gather_quads_512(from: *const f32, offsets: &[u32; GROUP], to: *mut f32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let quad = |lane: usize| _mm_loadu_ps(from.add(offsets[lane] as usize));
+        let mut r = [_mm512_setzero_ps(); 4];
+        for i in 0..4 {
+            let x = _mm512_castps128_ps512(quad(i));
+            let x = _mm512_insertf32x4::<1>(x, quad(4 + i));
+            let x = _mm512_insertf32x4::<2>(x, quad(8 + i));
+            r[i] = _mm512_insertf32x4::<3>(x, quad(12 + i));
+        }
+        let (a, b) = (_mm512_unpacklo_ps(r[0], r[1]), _mm512_unpackhi_ps(r[0], r[1]));
+        let (c, d) = (_mm512_unpacklo_ps(r[2], r[3]), _mm512_unpackhi_ps(r[2], r[3]));
+        _mm512_storeu_ps(to, _mm512_shuffle_ps::<0x44>(a, c));
+        _mm512_storeu_ps(to.add(GROUP), _mm512_shuffle_ps::<0xee>(a, c));
+        _mm512_storeu_ps(to.add(2 * GROUP), _mm512_shuffle_ps::<0x44>(b, d));
+        _mm512_storeu_ps(to.add(3 * GROUP), _mm512_shuffle_ps::<0xee>(b, d));
+    }
+}
+
+/// [`Kernel::scatter_quads`], the reverse of [`gather_quads_512`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[inline]
+unsafe fn scatter_quads_512(from: *const f32, columns: usize, to: *mut f32, offsets: &[u32; GROUP]) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let at = |lane: usize| to.add(offsets[lane] as usize);
+        let (x, y) = (_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(GROUP)));
+        let (a, b) = (_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));
+        if columns == 2 {
+            for (first, pairs) in [(0, a), (2, b)] {
+                let quads = [
+                    _mm512_castps512_ps128(pairs),
+                    _mm512_extractf32x4_ps::<1>(pairs),
+                    _mm512_extractf32x4_ps::<2>(pairs),
+                    _mm512_extractf32x4_ps::<3>(pairs),
+                ];
+                for i in 0..4 {
+                    _mm_storel_pd(at(4 * i + first).cast(), _mm_castps_pd(quads[i]));
+                    _mm_storeh_pd(at(4 * i + first + 1).cast(), _mm_castps_pd(quads[i]));
+                }
+            }
+            return;
+        }
+        let (z, w) = (_mm512_loadu_ps(from.add(2 * GROUP)), _mm512_loadu_ps(from.add(3 * GROUP)));
+        let (c, d) = (_mm512_unpacklo_ps(z, w), _mm512_unpackhi_ps(z, w));
+        let rows = [
+            _mm512_shuffle_ps::<0x44>(a, c),
+            _mm512_shuffle_ps::<0xee>(a, c),
+            _mm512_shuffle_ps::<0x44>(b, d),
+            _mm512_shuffle_ps::<0xee>(b, d),
+        ];
+        for i in 0..4 {
+            _mm_storeu_ps(at(i), _mm512_castps512_ps128(rows[i]));
+            _mm_storeu_ps(at(4 + i), _mm512_extractf32x4_ps::<1>(rows[i]));
+            _mm_storeu_ps(at(8 + i), _mm512_extractf32x4_ps::<2>(rows[i]));
+            _mm_storeu_ps(at(12 + i), _mm512_extractf32x4_ps::<3>(rows[i]));
+        }
+    }
 }
 
 /// The lowest `length <= 16` lanes.
