@@ -7,7 +7,7 @@
 use crate::check::{self, Program, Task};
 use crate::data_facts::OpenFacts;
 use crate::diag::{self, Diagnostic, codes};
-use crate::engine::{CpuEngine, Engine, InterpreterEngine, Target};
+use crate::engine::{CpuEngine, Engine, InterpreterEngine, Target, check_budget};
 use crate::source::{FileId, Sources};
 use crate::syntax;
 use crate::uses;
@@ -129,6 +129,18 @@ pub fn whole_task<'a>(checked: &'a Checked, name: &str) -> Result<&'a Task, Box<
         ));
     }
     Ok(task)
+}
+
+/// What the tasks of a file that declare a `budget` need beyond it: their steps are planned for the target `cpu`, in the
+/// precision and batch that they declare. Costs nothing where no task declares one, or where something else is wrong.
+pub fn over_budget(checked: &Checked, threads: usize) -> Vec<Diagnostic> {
+    if checked.has_errors() {
+        return Vec::new();
+    }
+    let whole = checked.program.tasks.iter().filter(|t| t.whole);
+    let faults = whole.filter_map(|task| check_budget(&checked.program, task, threads).err());
+    // Other faults of planning belong to the target, and are said where one is asked for.
+    faults.map(|fault| *fault).filter(|fault| fault.code == codes::BUDGET).collect()
 }
 
 /// The message for a task that is not in the file.

@@ -105,6 +105,13 @@ fn example(name: &str) -> String {
 #[test]
 fn check_says_what_is_wrong_in_three_formats() {
     let folder = Folder::with(&[("good.nn", NET), ("bad.nn", &NET.replace("Linear(10)", "Linaer(10)"))]);
+    let tight =
+        "model Net {\n  fc = Linear(64)\n  forward(x: f32[B, 64]) -> f32[B, 64] { fc(x) }\n}\ntrain {\n  net = Net()
+  steps = 1\n  optimizer = Sgd(0.1)\n  budget = 1 MiB\n  step() { minimize mean(net(normal([32, 64]))) }\n}\n";
+    std::fs::write(folder.0.join("tight.nn"), tight).expect("a file");
+    folder.nnc(0, &["check", "tight.nn"]);
+    let (_, over) = folder.nnc(1, &["check", "tight.nn", "--set", "budget=16 KiB"]);
+    has(&over, &["E0801", "more than the budget of 16.0 KiB", "of variables and", "tight.nn:3:42"]);
     assert_eq!(folder.nnc(0, &["check", "good.nn"]), ("good.nn: no mistakes found\n".into(), String::new()));
     let (out, err) = folder.nnc(1, &["check", "good.nn", "bad.nn"]);
     has(&out, &["good.nn: no mistakes found", "bad.nn: 1 error"]);

@@ -346,7 +346,7 @@ impl Checker<'_> {
             Value::Optimizer(o) => &o.decl.params,
             Value::Layer(id) => match &self.instances[id.0 as usize].kind {
                 super::context::InstanceKind::Layer(decl) => &decl.forward.as_ref()?.params,
-                super::context::InstanceKind::Chain(_) => return None,
+                _ => return None,
             },
             _ => return None,
         };

@@ -1,11 +1,11 @@
 //! `seq` and `repeat`: chains of functions and layers.
 
-use super::context::{Checker, Instance, InstanceKind, Res, Scope};
+use super::context::{Checker, Instance, InstanceKind, Link, Res, Scope};
 use super::values::{Callable, Given, InstanceId, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
 use crate::source::Span;
-use crate::syntax::ast::{Expr, Ident, SeqItem};
+use crate::syntax::ast::{Expr, ExprKind, Ident, Pattern, SeqItem};
 use std::collections::BTreeMap;
 
 /// More copies than this are a slip of the pen.
@@ -26,12 +26,17 @@ impl Checker<'_> {
         whole.then(|| self.make_chain(made, span))
     }
 
-    fn make_chain(&mut self, items: Vec<(String, Value, Span)>, span: Span) -> Value {
+    /// A chain, without a path until a binding or an outer chain gives it one.
+    fn make_chain(&mut self, items: Vec<Link>, span: Span) -> Value {
+        self.make_links(InstanceKind::Chain(items), "", span)
+    }
+
+    /// An instance of layers that it only holds.
+    pub fn make_links(&mut self, kind: InstanceKind, path: &str, span: Span) -> Value {
         self.instances.push(Instance {
             task: self.task,
-            kind: InstanceKind::Chain(items),
-            // Without a path until a binding or an outer chain gives it one.
-            path: String::new(),
+            kind,
+            path: path.to_string(),
             span,
             dims: BTreeMap::new(),
             hypers: Vec::new(),
@@ -112,6 +117,7 @@ impl Checker<'_> {
             Value::Int(n, _) => self.count(&Dim::default(), &n, over.span)?,
             Value::Range(a, b) => self.count(&a, &b, over.span)?,
             Value::List(items) => Some(items),
+            Value::Layer(id) if let Some(links) = self.links(id) => Some(links),
             v if v.is_silent() => None,
             v => {
                 return self.fail(
@@ -173,6 +179,116 @@ impl Checker<'_> {
         Some(list)
     }
 
+    /// True of a `repeat` whose items bind names for what follows, and that is not a chain: where nothing follows, the
+    /// blocks of a step, a function or a `forward` hold statements, and the value of a member is a chain.
+    pub fn is_statement(&self, body: &[SeqItem], last: bool, stage: bool, scope: &Scope) -> bool {
+        fn acts(item: &SeqItem) -> bool {
+            match &item.value.kind {
+                ExprKind::If { .. } => true,
+                ExprKind::Repeat { body, .. } => item.name.is_some() || body.iter().any(acts),
+                _ => item.name.is_some(),
+            }
+        }
+        let runs = scope.hidden.is_none() && (self.step.is_some() || !self.calls.is_empty());
+        body.iter().any(acts) && (!last || !stage && runs && body.iter().all(acts))
+    }
+
+    /// `repeat i in 0..n { x = f(x) }` as a statement: its bindings are made once for each `i`, in the scope around it.
+    pub fn repeat_statements(
+        &mut self,
+        variable: Option<&Ident>,
+        over: &Expr,
+        body: &[SeqItem],
+        scope: &mut Scope,
+    ) -> Res<()> {
+        let known = self.repeated_over(over, scope)?;
+        // How often is known only by name: once stands for all, and what it binds is not known afterwards.
+        let values = known.clone().unwrap_or_else(|| vec![Value::Unknown]);
+        let mut whole = true;
+        for (number, value) in values.into_iter().enumerate() {
+            if let Some(variable) = variable {
+                scope.bind(&variable.name, value, variable.span);
+            }
+            for item in body {
+                if self.steps >= super::context::MOST_STEPS {
+                    return None;
+                }
+                whole &= self.repeated_statement(item, number == 0, scope).is_some();
+            }
+            if let Some(variable) = variable {
+                scope.locals.retain(|l| l.name != variable.name || l.span != variable.span);
+            }
+        }
+        if known.is_none() {
+            for name in body.iter().filter_map(|item| item.name.as_ref()) {
+                scope.bind(&name.name, Value::Unknown, name.span);
+            }
+        }
+        whole.then_some(())
+    }
+
+    /// One statement of a `repeat`; what it leaves unused is said the first time.
+    fn repeated_statement(&mut self, item: &SeqItem, first: bool, scope: &mut Scope) -> Res<()> {
+        match (&item.name, &item.value.kind) {
+            (Some(name), _) => {
+                let value = self.eval(&item.value, scope);
+                self.bind(&Pattern::Name(name.clone()), value.unwrap_or(Value::Poison), item.value.span, scope)
+            }
+            (None, ExprKind::Repeat { variable, over, body }) => {
+                self.repeat_statements(variable.as_ref(), over, body, scope)
+            }
+            (None, ExprKind::If { .. }) => self.eval(&item.value, scope).map(|_| ()),
+            _ => {
+                let value = self.eval(&item.value, scope);
+                if value.is_some() && first {
+                    self.report(
+                        Diagnostic::error(codes::UNUSED, item.value.span, "this value is not used")
+                            .label("nothing takes what a statement computes")
+                            .help("give it a name, or collect the values in a list: `[repeat i in 0..n { … }]`"),
+                    );
+                }
+                value.map(|_| ())
+            }
+        }
+    }
+
+    /// Layers of a list that nothing applies: they would have no parameters. `task` is theirs.
+    pub fn unapplied_items(&mut self, task: usize) {
+        let mut lost: Vec<(String, Span)> = Vec::new();
+        for list in self.instances.iter().filter(|i| i.task == task && !i.applied) {
+            let InstanceKind::List(items) = &list.kind else { continue };
+            for (name, value, span) in items {
+                let unused = matches!(value, Value::Layer(id) if !self.is_in_use(*id));
+                if unused && !lost.iter().any(|(_, s)| s == span) {
+                    lost.push((super::layers::join(&list.path, name), *span));
+                }
+            }
+        }
+        for (path, span) in lost {
+            self.report(
+                Diagnostic::error(codes::UNUSED, span, format!("`{path}` is never applied"))
+                    .label("an item of a list of layers; nothing would train it")
+                    .help("apply it by its number, or leave it out of the list"),
+            );
+        }
+    }
+
+    fn is_in_use(&self, id: InstanceId) -> bool {
+        let instance = &self.instances[id.0 as usize];
+        match &instance.kind {
+            InstanceKind::Layer(_) => instance.applied || !instance.members.is_empty(),
+            // One that is indexed with what only an instance knows.
+            InstanceKind::List(_) if instance.applied => true,
+            InstanceKind::Chain(items) | InstanceKind::List(items) => {
+                let mut layers = items
+                    .iter()
+                    .filter_map(|(_, v, _)| if let Value::Layer(id) = v { Some(*id) } else { None })
+                    .peekable();
+                layers.peek().is_none() || layers.any(|id| self.is_in_use(id))
+            }
+        }
+    }
+
     /// The whole numbers from `a` to `b`; none inside if they are known only by name.
     fn count(&mut self, a: &Dim, b: &Dim, span: Span) -> Res<Option<Vec<Value>>> {
         let (Some(from), Some(to)) = (a.number(), b.number()) else { return Some(None) };
@@ -187,21 +303,13 @@ impl Checker<'_> {
         Some(Some((from..to).map(Value::int).collect()))
     }
 
-    /// The links of a chain.
+    /// The links of a chain, the items of a list of layers.
     pub fn links(&self, id: InstanceId) -> Option<Vec<Value>> {
-        match &self.instances[id.0 as usize].kind {
-            InstanceKind::Chain(items) => Some(items.iter().map(|(_, v, _)| v.clone()).collect()),
-            InstanceKind::Layer(_) => None,
-        }
+        let items = self.instances[id.0 as usize].kind.links()?;
+        Some(items.iter().map(|(_, v, _)| v.clone()).collect())
     }
 
-    pub fn apply_chain(
-        &mut self,
-        id: InstanceId,
-        items: Vec<(String, Value, Span)>,
-        given: Vec<Given>,
-        span: Span,
-    ) -> Res<Value> {
+    pub fn apply_chain(&mut self, id: InstanceId, items: Vec<Link>, given: Vec<Given>, span: Span) -> Res<Value> {
         let (named, mut first): (Vec<Given>, Vec<Given>) = given.into_iter().partition(|g| g.name.is_some());
         for extra in &named {
             let name = extra.name.clone().unwrap_or_default();
@@ -254,6 +362,7 @@ impl Checker<'_> {
             Value::Layer(id) | Value::Partial(id, _) => match &self.instances[id.0 as usize].kind {
                 InstanceKind::Layer(decl) => decl.forward.as_ref().is_some_and(|f| has(&f.params)),
                 InstanceKind::Chain(items) => items.iter().any(|(_, v, _)| self.declares(v, name)),
+                InstanceKind::List(_) => false,
             },
             Value::Stage(stage) => match &stage.callable {
                 Callable::Fn(decl) => has(&decl.params) && !stage.given.iter().any(|g| g.name.as_deref() == Some(name)),

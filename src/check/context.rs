@@ -174,7 +174,22 @@ pub struct Instance {
 pub enum InstanceKind {
     Layer(Rc<ast::LayerDecl>),
     /// `seq` or `repeat`: the items with their names.
-    Chain(Vec<(String, Value, Span)>),
+    Chain(Vec<Link>),
+    /// `[Linear(10), Linear(20)]`: layers that are applied one by one, named by their numbers.
+    List(Vec<Link>),
+}
+
+/// An item of a chain or of a list of layers: its name, what it is, where it stands.
+pub type Link = (String, Value, Span);
+
+impl InstanceKind {
+    /// The items of a chain or of a list.
+    pub fn links(&self) -> Option<&[Link]> {
+        match self {
+            InstanceKind::Chain(items) | InstanceKind::List(items) => Some(items),
+            InstanceKind::Layer(_) => None,
+        }
+    }
 }
 
 /// What the checker asks about data sets; opening one is the business of whoever answers.

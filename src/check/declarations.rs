@@ -285,6 +285,12 @@ impl Checker<'_> {
             && let Some(value) = value
         {
             self.unreached_parameters(&value);
+            // What an `if` leaves out here an instance may apply.
+            let mut decides = false;
+            each_expr_of(&forward.body, &mut |e| decides |= matches!(e.kind, ExprKind::If { .. }));
+            if !decides {
+                self.unapplied_items(self.task);
+            }
         }
     }
 

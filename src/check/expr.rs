@@ -527,6 +527,11 @@ impl Checker<'_> {
             let last = i + 1 == block.stmts.len();
             value = match &stmt.kind {
                 StmtKind::Expr(e) if stage && last => self.eval_stage(e, scope),
+                StmtKind::Expr(Expr { kind: ExprKind::Repeat { variable, over, body }, .. })
+                    if self.is_statement(body, last, stage, scope) =>
+                {
+                    self.repeat_statements(variable.as_ref(), over, body, scope).map(|()| Value::None)
+                }
                 StmtKind::Expr(e) => {
                     let value = self.eval(e, scope);
                     if !last && !matches!(e.kind, ExprKind::If { .. }) && value.is_some() {

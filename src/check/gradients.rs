@@ -7,7 +7,7 @@ use super::values::{Ty, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
 use crate::graph::NodeId;
-use crate::ops::Op;
+use crate::ops::{DType, Op};
 use crate::source::Span;
 use crate::syntax::ast::FnDecl;
 
@@ -51,7 +51,7 @@ impl Checker<'_> {
                 |v| if let Value::Tensor(n) = v { Some(*n).filter(|n| self.ty(*n).dtype.is_float()) } else { None },
             )
             .collect();
-        let Some(y) = self.packed(&floats, last, span)? else { return Some(value) };
+        let Some(y) = self.packed(&floats, span)? else { return Some(value) };
         let plain = Ty { tag: None, weak: false, ..self.ty(y).clone() };
         let zero = self.scalar(0.0, plain.dtype, span);
         let stand_in = self.stretch(zero, &plain, span)?;
@@ -113,6 +113,17 @@ impl Checker<'_> {
             }
             let g = self.number_node(&gradient, ty.dtype, end)?;
             let is = self.ty(g).clone();
+            if is.dtype != ty.dtype && is.dtype.is_float() && !is.weak {
+                return self.fail(
+                    Diagnostic::error(
+                        codes::DTYPE_MISMATCH,
+                        end,
+                        format!("the gradient by `{param}` is {is}, not {ty}"),
+                    )
+                    .label("a gradient is of the float type of what it is by")
+                    .help(format!("convert it: `{}(…)`", ty.dtype)),
+                );
+            }
             if is.rank() != 0 && is.plain() != ty.plain() {
                 return self.fail(
                     Diagnostic::error(
@@ -141,23 +152,18 @@ impl Checker<'_> {
     }
 
     /// Several results one behind the other, so that their gradients arrive together; the only one as it is, and nothing
-    /// if there is none.
-    fn packed(&mut self, results: &[NodeId], at: Span, span: Span) -> Res<Option<NodeId>> {
+    /// if there is none. Those of several float types meet in one that holds the numbers of all, so nothing is rounded.
+    fn packed(&mut self, results: &[NodeId], span: Span) -> Res<Option<NodeId>> {
         let [first, rest @ ..] = results else { return Some(None) };
         if rest.is_empty() {
             return Some(Some(*first));
         }
-        let dtype = self.ty(*first).dtype;
-        if let Some(other) = rest.iter().find(|n| self.ty(**n).dtype != dtype) {
-            let other = self.ty(*other).dtype;
-            let what = format!("a gradient of one's own for results of {dtype} and {other}");
-            return self.not_supported(at, &what);
-        }
+        let dtype = self.common_float(results).unwrap_or(self.ty(*first).dtype);
         let mut flat = Vec::new();
         for node in results {
             let size = self.count_of(*node);
             let axis = self.written(span, size);
-            let node = self.untagged(*node, span);
+            let node = self.as_plain(*node, dtype, span);
             flat.push(self.reshaped(node, vec![axis], span));
         }
         match self.add_op(Op::Concat { axis: 0 }, flat, span, "concat", &["list"])? {
@@ -179,9 +185,10 @@ impl Checker<'_> {
             start = start.add(&size);
             let Value::Tensor(part) = self.add_op(op, vec![whole], span, "slice", &["x"])? else { return None };
             let part = self.reshaped(part, ty.axes.clone(), span);
-            parts.push(match ty.tag {
-                Some(_) if self.ty(part).tag != ty.tag => self.node(Op::Cast, vec![part], ty, span),
-                _ => part,
+            let is = self.ty(part);
+            parts.push(match is.dtype != ty.dtype || ty.tag.is_some() && is.tag != ty.tag {
+                true => self.node(Op::Cast, vec![part], Ty { weak: false, ..ty }, span),
+                false => part,
             });
         }
         Some(parts)
@@ -191,10 +198,21 @@ impl Checker<'_> {
         self.ty(node).axes.iter().fold(Dim::from(1i64), |p, a| p.mul(&a.size))
     }
 
-    fn untagged(&mut self, node: NodeId, span: Span) -> NodeId {
+    /// The smallest float that holds every number of all of these.
+    fn common_float(&self, results: &[NodeId]) -> Option<DType> {
+        let join = |a: DType, b: DType| match (a, b) {
+            (a, b) if a == b => a,
+            (DType::F64, _) | (_, DType::F64) => DType::F64,
+            _ => DType::F32,
+        };
+        results.iter().map(|n| self.ty(*n).dtype).reduce(join)
+    }
+
+    /// The node without a tag, as another float.
+    fn as_plain(&mut self, node: NodeId, dtype: DType, span: Span) -> NodeId {
         let ty = self.ty(node).clone();
-        match ty.tag.is_some() || ty.weak {
-            true => self.node(Op::Cast, vec![node], Ty { tag: None, weak: false, ..ty }, span),
+        match ty.tag.is_some() || ty.weak || ty.dtype != dtype {
+            true => self.node(Op::Cast, vec![node], Ty { dtype, tag: None, weak: false, ..ty }, span),
             false => node,
         }
     }

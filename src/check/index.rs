@@ -1,11 +1,12 @@
 //! What stands in brackets and behind a dot: elements and slices of tensors, lists and chains, parts of records and layers.
 
-use super::context::{Checker, ReasonKind, Res, Scope};
-use super::values::{Axis, Ty, Value};
+use super::context::{Checker, InstanceKind, ReasonKind, Res, Scope};
+use super::tensors::Kind;
+use super::values::{Axis, InstanceId, Ty, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
 use crate::graph::NodeId;
-use crate::ops::Op;
+use crate::ops::{Binary, Compare, DType, Op};
 use crate::source::Span;
 use crate::syntax::ast::{Expr, Ident, Index};
 
@@ -20,23 +21,31 @@ impl Checker<'_> {
             );
         };
         let count = items.len() as i64;
-        let mut number = |c: &mut Self, e: &Option<Expr>, default: i64| -> Res<i64> {
-            let Some(e) = e else { return Some(default) };
+        let mut number = |c: &mut Self, e: &Option<Expr>| -> Res<Option<i64>> {
+            let Some(e) = e else { return Some(None) };
             let value = c.eval(e, scope)?;
-            c.whole(value, e.span)?.number()
+            Some(Some(c.whole(value, e.span)?.number()?))
         };
-        let (from, to) = (number(self, from, 0)?, number(self, to, count)?);
-        let step = number(self, step, 1)?;
+        let (from, to, step) = (number(self, from)?, number(self, to)?, number(self, step)?.unwrap_or(1));
         let place = |n: i64| if n < 0 { n + count } else { n };
-        let (from, to) = (place(from), place(to));
-        if from < 0 || to > count || from > to || step < 1 {
+        // Backwards, the first and the last element change places, and the end lies before the first.
+        let (from, to) = match step < 0 {
+            true => (from.map_or(count - 1, place), to.map_or(-1, place)),
+            false => (from.map_or(0, place), to.map_or(count, place)),
+        };
+        let inside = match step < 0 {
+            true => from < count && to >= -1 && from >= to,
+            false => from >= 0 && to <= count && from <= to,
+        };
+        if !inside || step == 0 {
             return self.fail(
                 Diagnostic::error(codes::BAD_AXIS, span, format!("there are no elements {from}:{to} by {step}"))
                     .label(format!("the list has {count}"))
-                    .help("elements count from 0, the end is excluded, steps are 1 or more"),
+                    .help("elements count from 0, the end is excluded, and a step is not 0"),
             );
         }
-        let chosen = items.into_iter().skip(from as usize).take((to - from) as usize).step_by(step as usize);
+        let places = std::iter::successors(Some(from), |n| n.checked_add(step));
+        let chosen = places.take_while(|n| if step < 0 { *n > to } else { *n < to }).map(|n| items[n as usize].clone());
         Some(Value::List(chosen.collect()))
     }
 
@@ -70,7 +79,16 @@ impl Checker<'_> {
             Value::Tensor(node) => self.index_tensor(node, indices, span, scope),
             // `net.body[1]`: a link of a chain.
             Value::Layer(id) if let Some(links) = self.links(id) => match indices {
-                [Index::At(_)] => self.index(Value::List(links), indices, span, scope),
+                [Index::At(at)] => {
+                    let value = self.eval(at, scope)?;
+                    if let Value::Tensor(index) = self.present(value.clone(), at.span) {
+                        return self.layer_by_tensor(index, at.span);
+                    }
+                    // Any of them, while a declaration is checked on its own.
+                    self.instances[id.0 as usize].applied |= value.number().is_none() && self.is_layer_list(id);
+                    self.index(Value::List(links), indices, span, scope)
+                }
+                [Index::Slice { .. }] if self.is_layer_list(id) => self.list_slice(links, indices, span, scope),
                 _ => self.fail(
                     Diagnostic::error(codes::WRONG_KIND, span, "a part of a chain is no value")
                         .label("several links at once are only selected")
@@ -84,6 +102,19 @@ impl Checker<'_> {
                     .help("lists, tuples and tensors have elements"),
             ),
         }
+    }
+
+    fn is_layer_list(&self, id: InstanceId) -> bool {
+        matches!(self.instances[id.0 as usize].kind, InstanceKind::List(_))
+    }
+
+    fn layer_by_tensor<T>(&mut self, index: NodeId, span: Span) -> Res<T> {
+        let is = self.ty(index).to_string();
+        self.fail(
+            Diagnostic::error(codes::WRONG_KIND, span, "which layer is applied is decided while compiling")
+                .label(format!("this is {is}, known only while running"))
+                .help("a number or the variable of a `repeat`; or stack what all of them give, and index that"),
+        )
     }
 
     fn index_tensor(&mut self, node: NodeId, indices: &[Index], span: Span, scope: &mut Scope) -> Res<Value> {
@@ -121,10 +152,7 @@ impl Checker<'_> {
                 Index::Slice { from, to, step: by, .. } => {
                     if let Some(by) = by {
                         let value = self.eval(by, scope)?;
-                        match self.whole(value, by.span)?.number() {
-                            Some(n @ 1..) => step[axis] = n,
-                            _ => return self.not_supported(by.span, "a step that is not a positive number"),
-                        }
+                        step[axis] = self.slice_step(value, by)?;
                     }
                     let end = |c: &mut Self, e: &Option<Expr>, or: Dim, scope: &mut Scope| match e {
                         None => Some(or),
@@ -134,16 +162,28 @@ impl Checker<'_> {
                             Some(if at.number().is_some_and(|n| n < 0) { whole.add(&at) } else { at })
                         }
                     };
-                    let a = end(self, from, Dim::default(), scope)?;
-                    let b = end(self, to, whole.clone(), scope)?;
-                    let count = b.sub(&a);
-                    size[axis] = match step[axis] {
-                        1 => count,
+                    // Backwards, the first and the last element change places, and the end lies before the first.
+                    let (first, past_last) = match step[axis] < 0 {
+                        true => (whole.sub(&Dim::from(1i64)), Dim::from(-1i64)),
+                        false => (Dim::default(), whole.clone()),
+                    };
+                    let a = end(self, from, first, scope)?;
+                    let b = end(self, to, past_last, scope)?;
+                    let count = if step[axis] < 0 { a.sub(&b) } else { b.sub(&a) };
+                    size[axis] = match step[axis].abs() {
+                        1 => count.clone(),
                         n => count.add(&Dim::from(n - 1)).floor_div(&Dim::from(n)),
                     };
-                    let past = whole.sub(&b).number().is_some_and(|n| n < 0);
-                    if size[axis].number().is_some_and(|n| n < 0) || past {
-                        let text = format!("{a}..{b} does not lie within 0..{whole}");
+                    let negative = |d: &Dim| d.number().is_some_and(|n| n < 0);
+                    let outside = match step[axis] < 0 {
+                        true => negative(&whole.sub(&a).sub(&Dim::from(1i64))) || negative(&b.add(&Dim::from(1i64))),
+                        false => negative(&whole.sub(&b)) || negative(&a),
+                    };
+                    if negative(&count) || outside {
+                        let text = match step[axis] < 0 {
+                            true => format!("{a} down to {b} does not lie within 0..{whole}"),
+                            false => format!("{a}..{b} does not lie within 0..{whole}"),
+                        };
                         return self.fail(
                             Diagnostic::error(codes::BAD_SIZE, span, text)
                                 .label(format!("this is sliced from {ty}"))
@@ -176,8 +216,93 @@ impl Checker<'_> {
                 let axis = axis - dropped.iter().filter(|d| *d < axis).count();
                 self.take(value, *index, axis, span)
             }
-            _ => self.not_supported(span, "indexing with several tensors at once"),
+            several => {
+                let places = several.iter().map(|(axis, index)| {
+                    let before = dropped.iter().filter(|d| *d < axis).count();
+                    (axis - before, *index)
+                });
+                self.take_pointwise(value, &places.collect::<Vec<_>>(), span)
+            }
         }
+    }
+
+    /// The step of a slice: any whole number but 0.
+    fn slice_step(&mut self, value: Value, at: &Expr) -> Res<i64> {
+        match self.whole(value, at.span)?.number() {
+            Some(0) => self.fail(
+                Diagnostic::error(codes::BAD_SIZE, at.span, "a slice cannot go by steps of 0")
+                    .label("this would never arrive")
+                    .help("`x[::2]` takes every second element, `x[::-1]` all of them backwards"),
+            ),
+            Some(n) if n.unsigned_abs() <= u64::from(u32::MAX) => Some(n),
+            Some(_) => self.fail(
+                Diagnostic::error(codes::BAD_SIZE, at.span, "this step is larger than any axis")
+                    .help("`x[:1]` takes the first element alone"),
+            ),
+            None => self.fail(
+                Diagnostic::error(codes::BAD_SIZE, at.span, "the step of a slice is known only by name")
+                    .label("a number is needed here")
+                    .help("write a number, a constant or a hyper-parameter"),
+            ),
+        }
+    }
+
+    /// `x[i, j]`: several tensors that name places along neighbouring axes. They are stretched to one shape, which takes
+    /// the place of these axes; each place of it takes the element that all of them name together.
+    fn take_pointwise(&mut self, x: NodeId, indices: &[(usize, NodeId)], span: Span) -> Res<Value> {
+        let axes: Vec<usize> = indices.iter().map(|i| i.0).collect();
+        let ty = self.ty(x).clone();
+        let first = axes[0];
+        if axes.iter().enumerate().any(|(i, axis)| *axis != first + i) {
+            let others = (0..ty.rank()).filter(|a| !axes.contains(a));
+            let order: Vec<String> = axes.iter().copied().chain(others).map(|a| a.to_string()).collect();
+            let list: Vec<String> = axes.iter().map(usize::to_string).collect();
+            return self.fail(
+                Diagnostic::error(codes::BAD_AXIS, span, format!("tensors index axes {} of {ty}", list.join(" and ")))
+                    .label("these axes are not beside each other")
+                    .help(format!("put them first, `permute(x, [{}])`, and index that", order.join(", "))),
+            );
+        }
+        let mut total: Option<Value> = None;
+        let mut inside: Option<Value> = None;
+        for &(axis, index) in indices {
+            let is = self.ty(index).clone();
+            if !is.dtype.is_int() {
+                return self.fail(
+                    Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("an index of axis {axis} is {is}"))
+                        .label("indices are whole numbers")
+                        .help("convert it, `i32(…)`; `where` chooses by truth values"),
+                );
+            }
+            let size = ty.axes[axis].clone();
+            self.in_range(&size, index, span)?;
+            let index = self.cast(Value::Tensor(index), DType::I32, span)?;
+            let mut of = |kind, a: &Value, b| self.elementwise(kind, vec![a.clone(), b], span, "index");
+            let size = Value::int(size.size);
+            let from = of(Kind::Compare(Compare::Ge), &index, Value::int(0i64))?;
+            let to = of(Kind::Compare(Compare::Lt), &index, size.clone())?;
+            let here = of(Kind::Binary(Binary::And), &from, to)?;
+            inside = Some(match inside {
+                Some(before) => of(Kind::Binary(Binary::And), &before, here)?,
+                None => here,
+            });
+            total = Some(match total {
+                Some(before) => {
+                    let row = of(Kind::Binary(Binary::Mul), &before, size)?;
+                    of(Kind::Binary(Binary::Add), &row, index)?
+                }
+                None => index,
+            });
+        }
+        // -1, which no axis has, where one of them lies outside: a fault of the step, as for one index.
+        let safe = self.elementwise(Kind::Select, vec![inside?, total?, Value::int(-1i64)], span, "index")?;
+        let Value::Tensor(safe) = safe else { return Some(safe) };
+        let past = first + axes.len();
+        let together = ty.axes[first..past].iter().fold(Dim::from(1i64), |p, a| p.mul(&a.size));
+        let together = self.written(span, together);
+        let merged = ty.axes[..first].iter().cloned().chain([together]).chain(ty.axes[past..].iter().cloned());
+        let merged = self.reshaped(x, merged.collect(), span);
+        self.take(merged, safe, first, span)
     }
 
     /// An index from the start; negative ones count from the end.

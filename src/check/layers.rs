@@ -108,21 +108,34 @@ impl Checker<'_> {
                 }
                 Some(Value::Layer(id))
             }
+            Value::List(items) if items.iter().any(holds_layers) => self.settle_list(items, path, span),
             other => Some(other),
         }
     }
 
+    /// `[Linear(10), Linear(20)]` as a member: its items are layers of their own, named by their numbers.
+    fn settle_list(&mut self, items: Vec<Value>, path: &str, span: Span) -> Res<Value> {
+        let mut links = Vec::new();
+        for (number, item) in items.into_iter().enumerate() {
+            let name = number.to_string();
+            let at = if let Value::Recipe(recipe) = &item { recipe.span } else { span };
+            let item = self.settle(item, &join(path, &name), at)?;
+            links.push((name, item, at));
+        }
+        Some(self.make_links(InstanceKind::List(links), path, span))
+    }
+
     fn place_chain(&mut self, id: InstanceId, path: &str) {
         self.instances[id.0 as usize].path = path.to_string();
-        let InstanceKind::Chain(items) = &self.instances[id.0 as usize].kind else { return };
-        for (name, value, _) in items.clone() {
+        let Some(items) = self.instances[id.0 as usize].kind.links() else { return };
+        for (name, value, _) in items.to_vec() {
             if let Value::Layer(inner) = value {
                 let instance = &mut self.instances[inner.0 as usize];
                 if let Some(rest) = instance.path.strip_prefix('\u{1}') {
                     debug_assert_eq!(rest, name);
                     let inner_path = format!("{path}.{name}");
                     instance.path = inner_path.clone();
-                    if matches!(instance.kind, InstanceKind::Chain(_)) {
+                    if instance.kind.links().is_some() {
                         self.place_chain(inner, &inner_path);
                     }
                 }
@@ -133,7 +146,7 @@ impl Checker<'_> {
     pub fn decl_of(&self, id: InstanceId) -> Option<Rc<LayerDecl>> {
         match &self.instances[id.0 as usize].kind {
             InstanceKind::Layer(decl) => Some(decl.clone()),
-            InstanceKind::Chain(_) => None,
+            InstanceKind::Chain(_) | InstanceKind::List(_) => None,
         }
     }
 
@@ -177,7 +190,7 @@ impl Checker<'_> {
         let instance = &self.instances[id.0 as usize];
         let file = match &instance.kind {
             InstanceKind::Layer(decl) => decl.name.span.file,
-            InstanceKind::Chain(_) => instance.span.file,
+            InstanceKind::Chain(_) | InstanceKind::List(_) => instance.span.file,
         };
         let mut scope = Scope::new(file);
         scope.dims = instance.dims.clone();
@@ -463,6 +476,15 @@ impl Checker<'_> {
                 let items = items.clone();
                 self.apply_chain(id, items, given, span)
             }
+            InstanceKind::List(items) => {
+                let (count, made) = (items.len(), self.instances[id.0 as usize].span);
+                self.fail(
+                    Diagnostic::error(codes::WRONG_KIND, span, "a list of layers is not applied as a whole")
+                        .label(format!("which of the {count}?"))
+                        .also(made, "the list")
+                        .help("apply one, `heads[0](x)`, or all, `[repeat head in heads { head(x) }]`; `seq` makes a chain"),
+                )
+            }
         }
     }
 
@@ -621,7 +643,7 @@ impl Checker<'_> {
             return Some(self.present(Value::Var(VarId(at as u32)), span));
         }
         let mut names = self.names_of(id);
-        if let InstanceKind::Chain(items) = &self.instances[id.0 as usize].kind {
+        if let Some(items) = self.instances[id.0 as usize].kind.links() {
             if let Some((_, value, _)) = items.iter().find(|(n, _, _)| *n == name.name) {
                 return Some(value.clone());
             }
@@ -640,6 +662,15 @@ impl Checker<'_> {
             None => fault.help(format!("it has {}", names.join(", "))),
         };
         self.fail(fault)
+    }
+}
+
+/// True of what becomes a layer when a binding takes it, and of lists of such.
+fn holds_layers(value: &Value) -> bool {
+    match value {
+        Value::Recipe(_) | Value::Layer(_) => true,
+        Value::List(items) => items.iter().any(holds_layers),
+        _ => false,
     }
 }
 

@@ -2,7 +2,7 @@
 //! start; and `load`, which takes first values from a file. In go instances and selections, out come variables that say
 //! where their first values come from.
 
-use super::context::{Checker, Def, Instance, InstanceKind, Local, Res, Scope};
+use super::context::{Checker, Def, Instance, InstanceKind, Link, Local, Res, Scope};
 use super::program::{Load, Var};
 use super::values::{InstanceId, Value};
 use crate::diag::{Diagnostic, codes};
@@ -25,6 +25,7 @@ impl Checker<'_> {
         let kind = match &source.kind {
             InstanceKind::Layer(decl) => InstanceKind::Layer(decl.clone()),
             InstanceKind::Chain(items) => InstanceKind::Chain(items.clone()),
+            InstanceKind::List(items) => InstanceKind::List(items.clone()),
         };
         let copy = InstanceId(self.instances.len() as u32);
         self.forms.copies.insert((self.task, id), copy);
@@ -42,14 +43,17 @@ impl Checker<'_> {
         let hypers = hypers.into_iter().map(|l| Local { value: self.copied(l.value.clone(), of), ..l }).collect();
         let members = members.into_iter().map(|(n, v)| (n, self.copied(v, of))).collect();
         let kind = match kind {
-            InstanceKind::Chain(items) => {
-                InstanceKind::Chain(items.into_iter().map(|(n, v, s)| (n, self.copied(v, of), s)).collect())
-            }
+            InstanceKind::Chain(items) => InstanceKind::Chain(self.copied_links(items, of)),
+            InstanceKind::List(items) => InstanceKind::List(self.copied_links(items, of)),
             layer => layer,
         };
         let made = &mut self.instances[copy.0 as usize];
         (made.kind, made.hypers, made.members) = (kind, hypers, members);
         copy
+    }
+
+    fn copied_links(&mut self, items: Vec<Link>, of: &str) -> Vec<Link> {
+        items.into_iter().map(|(n, v, s)| (n, self.copied(v, of), s)).collect()
     }
 
     /// A value of another task, with copies of the nets in it.

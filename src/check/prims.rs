@@ -179,7 +179,7 @@ impl Checker<'_> {
 
     /// A field of the data chooses along an axis: its classes must all be there. If they are not known, whoever feeds the
     /// step looks at the numbers.
-    fn in_range(&mut self, axis: &Axis, index: NodeId, span: Span) -> Res<()> {
+    pub fn in_range(&mut self, axis: &Axis, index: NodeId, span: Span) -> Res<()> {
         let Some(size) = axis.size.number().filter(|_| self.step.is_some()) else { return Some(()) };
         let mut root = self.sheet.graph.node(index);
         while let (

@@ -142,7 +142,9 @@ impl Checker<'_> {
         let instance = &self.instances[id.0 as usize];
         let found = match &instance.kind {
             InstanceKind::Layer(_) => instance.members.iter().find(|(n, _)| n == name).map(|(_, v)| v),
-            InstanceKind::Chain(items) => items.iter().find(|(n, _, _)| n == name).map(|(_, v, _)| v),
+            InstanceKind::Chain(items) | InstanceKind::List(items) => {
+                items.iter().find(|(n, _, _)| n == name).map(|(_, v, _)| v)
+            }
         };
         found.filter(|v| matches!(v, Value::Layer(_) | Value::Var(_))).cloned()
     }
@@ -186,7 +188,7 @@ impl Checker<'_> {
             let key = (instance.task, instance.path.clone());
             match &instance.kind {
                 InstanceKind::Layer(decl) => drop(tree.kinds.insert(key, decl.name.name.clone())),
-                InstanceKind::Chain(items) => {
+                InstanceKind::Chain(items) | InstanceKind::List(items) => {
                     tree.links.insert(key, items.iter().map(|(n, _, _)| n.clone()).collect());
                 }
             }

@@ -468,7 +468,7 @@ impl Checker<'_> {
                     |m: &crate::syntax::ast::Member| m.span.file == span.file && m.span.contains(span.start as usize);
                 decl.members.iter().any(inside).then_some(forward.span)
             }
-            InstanceKind::Chain(_) => None,
+            InstanceKind::Chain(_) | InstanceKind::List(_) => None,
         })
     }
 

@@ -232,6 +232,7 @@ impl Checker<'_> {
     pub fn list(&mut self, value: &Value, span: Span) -> Res<Vec<Value>> {
         match value {
             Value::List(items) | Value::Tuple(items) => Some(items.clone()),
+            Value::Layer(id) if let Some(links) = self.links(*id) => Some(links),
             other => {
                 let text = other.kind();
                 self.fail(

@@ -193,6 +193,7 @@ impl Checker<'_> {
             whole &= self.errors() == errors && !self.sheet.hurt;
             if training && trains && whole && self.errors() == first_errors {
                 self.unmoved_parameters(number, &done.moved, &scope);
+                self.unapplied_items(number);
             }
             let mut graph = std::mem::take(&mut self.sheet).graph_with_outputs();
             let mut reports = Vec::new();

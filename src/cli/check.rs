@@ -1,7 +1,7 @@
-//! `nnc check`: the diagnostics of files, and a summary line.
+//! `nnc check`: the diagnostics of files, those of budgets too, and a summary line.
 
 use super::input::{Input, MessageFormat};
-use super::{Exit, Fault, output};
+use super::{Exit, Fault, machine, output};
 use nnc::diag::Severity;
 use nnc::driver;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     let format = args.input.message_format.into();
     let mut exit = Exit::Ok;
     for file in &args.files {
-        let checked = match driver::check_file(file, &args.input.options(None)) {
+        let mut checked = match driver::check_file(file, &args.input.options(None)) {
             Ok(checked) => checked,
             Err(d) => {
                 exit = Exit::of(d.code);
@@ -30,6 +30,8 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
                 continue;
             }
         };
+        let over = driver::over_budget(&checked, machine::default_threads());
+        checked.diagnostics.extend(over);
         output::diagnostics(&checked.diagnostics, &checked.sources, format);
         let count = |severity| checked.diagnostics.iter().filter(|d| d.severity == severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));

@@ -70,36 +70,8 @@ impl CpuEngine {
         Ok(())
     }
 
-    /// A plan that needs more than the task's `budget` is an error that names the largest tensors.
     pub(super) fn within_budget(&self, plan: &Plan) -> Result<(), Box<Diagnostic>> {
-        let Some((budget, span)) = self.task.settings.budget else { return Ok(()) };
-        let needed = (self.vars.bytes() + plan.arena_bytes) as u64;
-        if needed <= budget {
-            return Ok(());
-        }
-        let size = |bytes: u64| plan::report::size(bytes as usize);
-        let mut fault = Diagnostic::error(
-            codes::BUDGET,
-            span,
-            format!("a step needs {}, more than the budget of {}", size(needed), size(budget)),
-        )
-        .label("the budget")
-        .note(format!(
-            "{} of variables and {} of arena",
-            size(self.vars.bytes() as u64),
-            size(plan.arena_bytes as u64)
-        ));
-        let mut buffers: Vec<&plan::Buffer> = plan.schedule.buffers.iter().collect();
-        buffers.sort_by_key(|b| std::cmp::Reverse(b.bytes()));
-        let mut places = vec![span];
-        for buffer in buffers.iter().take(12) {
-            if places.len() < 4 && !places.contains(&buffer.origin.span) {
-                places.push(buffer.origin.span);
-                let text = format!("{} for {} {:?}", size(buffer.bytes() as u64), buffer.dtype, buffer.shape);
-                fault = fault.also(buffer.origin.span, text);
-            }
-        }
-        Err(Box::new(fault.help("a smaller batch or a narrower net needs less; `nnc plan` lists every tensor")))
+        within_budget(&self.task, self.vars.bytes(), plan)
     }
 
     /// The place of what is compiled for these sizes; compiles it if it is not there.
@@ -162,6 +134,53 @@ pub fn task_vars(program: &Program, task: &Task) -> Result<Vec<TensorType<usize>
         });
     }
     Ok(types)
+}
+
+/// Plans the entries of a task that declares a `budget`, as [`CpuEngine::prepare`] would, and compares; quick for others.
+///
+/// # Errors
+/// The first plan that needs more, or a step that cannot be planned.
+pub fn check_budget(program: &Program, task: &Task, threads: usize) -> Result<(), Box<Diagnostic>> {
+    if task.settings.budget.is_none() {
+        return Ok(());
+    }
+    let layout = plan::var_layout(&task_vars(program, task)?);
+    let entries: &[Entry] = if task.train.is_some() { &[Entry::Train, Entry::Eval] } else { &[Entry::Eval] };
+    for entry in entries {
+        let batch = task.settings.batch.unwrap_or(0);
+        let graph = stages::step_graph(task, *entry, batch, &mut Vec::new())?;
+        let plan = plan_graph(&graph, &layout, threads, &mut Vec::new())?;
+        within_budget(task, layout.bytes, &plan)?;
+    }
+    Ok(())
+}
+
+/// A plan that needs more than the task's `budget` is an error that names the largest tensors.
+fn within_budget(task: &Task, vars_bytes: usize, plan: &Plan) -> Result<(), Box<Diagnostic>> {
+    let Some((budget, span)) = task.settings.budget else { return Ok(()) };
+    let needed = (vars_bytes + plan.arena_bytes) as u64;
+    if needed <= budget {
+        return Ok(());
+    }
+    let size = |bytes: u64| plan::report::size(bytes as usize);
+    let mut fault = Diagnostic::error(
+        codes::BUDGET,
+        span,
+        format!("a step needs {}, more than the budget of {}", size(needed), size(budget)),
+    )
+    .label("the budget")
+    .note(format!("{} of variables and {} of arena", size(vars_bytes as u64), size(plan.arena_bytes as u64)));
+    let mut buffers: Vec<&plan::Buffer> = plan.schedule.buffers.iter().collect();
+    buffers.sort_by_key(|b| std::cmp::Reverse(b.bytes()));
+    let mut places = vec![span];
+    for buffer in buffers.iter().take(12) {
+        if places.len() < 4 && !places.contains(&buffer.origin.span) {
+            places.push(buffer.origin.span);
+            let text = format!("{} for {} {:?}", size(buffer.bytes() as u64), buffer.dtype, buffer.shape);
+            fault = fault.also(buffer.origin.span, text);
+        }
+    }
+    Err(Box::new(fault.help("a smaller batch or a narrower net needs less; `nnc plan` lists every tensor")))
 }
 
 /// A graph's schedule with a place for every buffer.

@@ -10,7 +10,7 @@ mod random_fields;
 mod target;
 
 pub use crate::runtime::executable::ClockValues;
-pub use cpu::CpuEngine;
+pub use cpu::{CpuEngine, check_budget};
 pub use interpreter::InterpreterEngine;
 pub use random_fields::random_fields;
 pub use target::Target;
