@@ -212,7 +212,7 @@ pub const NOT_COMPARED: &[(&str, &[&str])] = &[
         &["all", "any", "edit_distance", "EditDistance", "length_mask", "logical_xor", "one_hot"],
     ),
     ("its result is whole numbers", &["categorical", "ctc_greedy"]),
-    ("it takes a net: what it adds to a loss is differentiated by `tests/forms.rs`", &["l1", "l2"]),
+    ("it takes a net: what it adds to a loss is differentiated by `tests/forms/`", &["l1", "l2"]),
     (
         "it jumps, and has no slope between: E0501 says so",
         &[
