@@ -1,9 +1,9 @@
 //! Loops: lengths and offsets, folds, guards, gathers, tiles.
 
 use super::support::*;
-use nnc::codegen::cpu::{self, Entry};
+use nnc::codegen::cpu::{self, Entry, Target};
 use nnc::codegen::loops::scalar::Scalar;
-use nnc::codegen::loops::{self, BufferData, text};
+use nnc::codegen::loops::{self, BufferData, Kernel, text};
 use nnc::ops::{DType, Reduce};
 
 #[test]
@@ -171,17 +171,59 @@ fn indices_from_data_stay_in_their_buffer() {
            %0 = load b1[i0] %1 = load b0[%0 + 1] %2 = load b0[2*%0] if %0 in 0..100 else 9
            %3 = add.f32 %1, %2 store b2[i0], %3 store b3[%0], %1 } }",
     );
-    let code = compile(std::slice::from_ref(&kernel));
+    for target in targets() {
+        let code = compile(&target, std::slice::from_ref(&kernel));
+        let mut buffers = vec![
+            BufferData::from_f32(&[1.0, 2.0, 3.0, 4.0, 5.0]),
+            BufferData::from_i32(&[0, 1, 1 << 30, -1, -7, i32::MIN, 2]),
+            BufferData::zeros(DType::F32, 7),
+            BufferData::from_f32(&[-1.0; 5]),
+        ];
+        run_parts(&code, 0, &kernel, 7, &mut buffers);
+        // Nothing is read outside; a load with a guard has its own number for that.
+        assert_eq!(buffers[2].to_f32(), [3.0, 6.0, 9.0, 10.0, 9.0, 9.0, 9.0]);
+        assert_eq!(buffers[3].to_f32(), [2.0, 3.0, 4.0, -1.0, -1.0]);
+    }
+}
+
+#[test]
+fn multiples_of_numbers_from_data_do_not_wrap_around() {
+    let kernel = parse(
+        "kernel k(b0: f32[8] read, b1: i32[17] read, b2: f32[17] write) { vector i0 in 0..17 {
+           %0 = load b1[i0] %1 = load b0[8*%0 + 1] if 8*%0 + 1 in 0..8 else 9 store b2[i0], %1 } }",
+    );
     let mut buffers = vec![
-        BufferData::from_f32(&[1.0, 2.0, 3.0, 4.0, 5.0]),
-        BufferData::from_i32(&[0, 1, 1 << 30, -1, -7, i32::MIN, 2]),
-        BufferData::zeros(DType::F32, 7),
-        BufferData::from_f32(&[-1.0; 5]),
+        BufferData::from_f32(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
+        BufferData::from_i32(&[
+            0,
+            1 << 29,
+            1 << 30,
+            i32::MIN,
+            -(1 << 29),
+            1,
+            0,
+            3 << 29,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            1 << 29,
+        ]),
+        BufferData::zeros(DType::F32, 17),
     ];
-    run_parts(&code, 0, &kernel, 7, &mut buffers);
-    // Nothing is read outside; a load with a guard has its own number for that.
-    assert_eq!(buffers[2].to_f32(), [3.0, 6.0, 9.0, 10.0, 9.0, 9.0, 9.0]);
-    assert_eq!(buffers[3].to_f32(), [2.0, 3.0, 4.0, -1.0, -1.0]);
+    let mut want = vec![2.0; 17];
+    for outside in [1, 2, 3, 4, 5, 7, 16] {
+        want[outside] = 9.0;
+    }
+    for target in targets() {
+        let code = compile(&target, std::slice::from_ref(&kernel));
+        run_parts(&code, 0, &kernel, 17, &mut buffers);
+        assert_eq!(buffers[2].to_f32(), want);
+    }
 }
 
 #[test]
@@ -196,13 +238,19 @@ fn tiles_of_an_epilogue_cover_it() {
         rows * columns,
         rows * columns
     ));
-    let code = cpu::compile(&target(), &[(&kernel, Entry::Tile)]).unwrap();
+    for target in targets() {
+        tiles_cover(&kernel, &target, [batch, rows, columns]);
+    }
+}
+
+fn tiles_cover(kernel: &Kernel, target: &Target, [batch, rows, columns]: [usize; 3]) {
+    let code = cpu::compile(target, &[(kernel, Entry::Tile)]).unwrap();
     let tile = code.tile(0).unwrap();
     assert!(code.range(0).is_none());
     let mut random = Random(5);
     let buffers: Vec<BufferData> = kernel.buffers.iter().map(|b| random.data(b.dtype, b.len)).collect();
     let mut want = buffers.clone();
-    loops::run(&kernel, &mut want).unwrap();
+    loops::run(kernel, &mut want).unwrap();
     let mut first: Option<Vec<BufferData>> = None;
     for (height, width) in [(3, 8), (7, 22), (2, 5), (1, 3), (4, 1)] {
         let mut got = buffers.clone();
@@ -230,9 +278,9 @@ fn text_of_a_kernel() {
         "kernel relu(b0: f32[64] read, b1: f32[64] write) { vector i0 in 0..64 {
             %0 = load b0[i0] %1 = const.f32 0 %2 = max.f32 %0, %1 store b1[i0], %2 } }",
     );
-    let clif = cpu::clif(&target(), &kernel, Entry::Range).unwrap();
+    let clif = cpu::clif(&targets()[0], &kernel, Entry::Range).unwrap();
     assert!(clif.contains("f32x4") && clif.contains("; relu"), "{clif}");
-    let assembly = cpu::assembly(&target(), &kernel, Entry::Range).unwrap();
+    let assembly = cpu::assembly(&targets()[0], &kernel, Entry::Range).unwrap();
     assert!(assembly.contains("ret"), "{assembly}");
 }
 

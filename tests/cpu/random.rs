@@ -1,15 +1,19 @@
 //! Random kernels.
 
 use super::support::*;
-use nnc::codegen::loops::Kernel;
+use nnc::codegen::cpu::{self, Entry};
+use nnc::codegen::loops::{BufferData, Kernel};
 use nnc::ops::{Compare, DType};
 
 /// One buffer of each to read, and one to write.
-const BUFFERS: [DType; 6] = [DType::F32, DType::I32, DType::U8, DType::Bool, DType::F16, DType::BF16];
+const ALL: [DType; 6] = [DType::F32, DType::I32, DType::U8, DType::Bool, DType::F16, DType::BF16];
+/// Those of which lanes of 32 bits are made without rounding.
+const PLAIN: [DType; 4] = [DType::F32, DType::I32, DType::U8, DType::Bool];
 
 /// Writes random kernels: nested loops, straight-line bodies of all operations that are exact, folds, guards.
 struct Writer {
     random: Random,
+    buffers: &'static [DType],
     text: String,
     values: Vec<(u32, DType)>,
     next: u32,
@@ -68,7 +72,7 @@ impl Writer {
     }
 
     fn load(&mut self, dtype: DType) -> u32 {
-        let buffer = BUFFERS.iter().position(|d| *d == dtype).unwrap();
+        let buffer = self.buffers.iter().position(|d| *d == dtype).unwrap();
         let index = self.index();
         let mut expr = format!("load b{buffer}[{index}]");
         if let Some(guard) = self.guard() {
@@ -78,7 +82,8 @@ impl Writer {
     }
 
     fn dtype(&mut self) -> DType {
-        [DType::F32, DType::I32, DType::U8, DType::Bool, DType::F16, DType::BF16, DType::F32][self.random.below(7)]
+        let n = self.random.below(self.buffers.len() + 1);
+        self.buffers.get(n).copied().unwrap_or(DType::F32)
     }
 
     fn operand(&mut self, dtype: DType) -> u32 {
@@ -152,7 +157,10 @@ impl Writer {
         if !vector && depth == 0 && self.random.below(2) == 0 {
             self.fold(false, 1);
         }
-        let dtype = [DType::F32, DType::I32, DType::U8, DType::BF16, DType::F16][self.random.below(5)];
+        let dtype = match self.dtype() {
+            DType::Bool => DType::F32,
+            dtype => dtype,
+        };
         let yields = self.operand(dtype);
         self.counters.pop();
         let body = std::mem::replace(&mut self.text, outer);
@@ -180,7 +188,7 @@ impl Writer {
             return;
         }
         let value = self.operand(dtype);
-        let buffer = BUFFERS.len() + BUFFERS.iter().position(|d| *d == dtype).unwrap();
+        let buffer = self.buffers.len() + self.buffers.iter().position(|d| *d == dtype).unwrap();
         let mut stride = 1;
         let mut terms = Vec::new();
         for (i, extent) in self.counters.iter().rev() {
@@ -193,9 +201,10 @@ impl Writer {
         self.text += &format!("{verb} b{buffer}[{} + {}], %{value}{guard}\n", terms.join(" + "), self.random.below(5));
     }
 
-    fn kernel(seed: u64) -> Kernel {
+    fn kernel(seed: u64, buffers: &'static [DType]) -> Kernel {
         let mut w = Writer {
             random: Random(seed),
+            buffers,
             text: String::new(),
             values: Vec::new(),
             next: 0,
@@ -205,8 +214,8 @@ impl Writer {
         };
         let size = Self::SIZE;
         let mut header = String::new();
-        for (i, d) in BUFFERS.iter().chain(&BUFFERS).enumerate() {
-            let access = if i < BUFFERS.len() { "read" } else { "readwrite" };
+        for (i, d) in buffers.iter().chain(buffers).enumerate() {
+            let access = if i < buffers.len() { "read" } else { "readwrite" };
             header += &format!("b{i}: {d}[{size}] {access}, ");
         }
         let mut ends = 0;
@@ -245,14 +254,40 @@ impl Writer {
     }
 }
 
+fn kernels(count: u64, buffers: &'static [DType]) -> Vec<(Kernel, Vec<BufferData>, f64)> {
+    (0..count)
+        .map(|seed| {
+            let kernel = Writer::kernel(seed * 1000, buffers);
+            let mut random = Random(seed);
+            let data = kernel.buffers.iter().map(|b| random.data(b.dtype, b.len)).collect();
+            (kernel, data, 0.0)
+        })
+        .collect()
+}
+
+/// Where the machine has AVX-512, plain kernels are made of it, but for those with places of bytes that are not neighbours,
+/// divisions of integers, and lanes that store to one place.
+#[test]
+fn plain_kernels_have_wide_vectors() {
+    let [wide, narrow] = targets();
+    let list: Vec<Kernel> = kernels(400, &PLAIN).into_iter().map(|k| k.0).collect();
+    assert_eq!(compile(&narrow, &list).wide(), 0);
+    let mut refused = std::collections::BTreeMap::new();
+    for why in list.iter().filter_map(|k| cpu::why_narrow(k, Entry::Range)) {
+        *refused.entry(why).or_insert(0) += 1;
+    }
+    let made = list.len() - refused.values().sum::<usize>();
+    assert!(made > list.len() / 8, "{made} of {}: {refused:#?}", list.len());
+    let count = compile(&wide, &list).wide();
+    assert!(count == made || count == 0, "{count} of {made}");
+}
+
 #[test]
 fn random_kernels() {
-    let mut kernels = Vec::new();
-    for seed in 0..400 {
-        let kernel = Writer::kernel(seed * 1000);
-        let mut random = Random(seed);
-        let buffers = kernel.buffers.iter().map(|b| random.data(b.dtype, b.len)).collect();
-        kernels.push((kernel, buffers, 0.0));
-    }
-    check_all(kernels);
+    check_all(kernels(400, &ALL));
+}
+
+#[test]
+fn random_kernels_of_plain_dtypes() {
+    check_all(kernels(800, &PLAIN));
 }

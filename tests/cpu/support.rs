@@ -7,8 +7,9 @@ use nnc::ops::{DType, half};
 
 pub const DTYPES: [DType; 9] = DType::ALL;
 
-pub fn target() -> Target {
-    Target::host(Optimize::Speed).unwrap()
+/// This machine with its widest vectors, and with those of 128 bits.
+pub fn targets() -> [Target; 2] {
+    [Target::host(Optimize::Speed).unwrap(), Target::narrow(Optimize::Speed).unwrap()]
 }
 
 pub fn parse(source: &str) -> Kernel {
@@ -17,9 +18,9 @@ pub fn parse(source: &str) -> Kernel {
     kernel
 }
 
-pub fn compile(kernels: &[Kernel]) -> Code {
+pub fn compile(target: &Target, kernels: &[Kernel]) -> Code {
     let requests: Vec<_> = kernels.iter().map(|k| (k, Entry::Range)).collect();
-    cpu::compile(&target(), &requests).unwrap_or_else(|e| panic!("{} {:?}", e.headline, e.notes))
+    cpu::compile(target, &requests).unwrap_or_else(|e| panic!("{} {:?}", e.headline, e.notes))
 }
 
 /// Bytes around each buffer that nobody may write.
@@ -118,9 +119,11 @@ pub fn check(code: &Code, number: usize, kernel: &Kernel, buffers: &[BufferData]
 
 pub fn check_all(kernels: Vec<(Kernel, Vec<BufferData>, f64)>) {
     let list: Vec<Kernel> = kernels.iter().map(|k| k.0.clone()).collect();
-    let code = compile(&list);
-    for (i, (kernel, buffers, tolerance)) in kernels.iter().enumerate() {
-        check(&code, i, kernel, buffers, *tolerance);
+    for target in targets() {
+        let code = compile(&target, &list);
+        for (i, (kernel, buffers, tolerance)) in kernels.iter().enumerate() {
+            check(&code, i, kernel, buffers, *tolerance);
+        }
     }
 }
 

@@ -160,7 +160,7 @@ pub fn outer_loop(kernel: &Kernel) -> Option<(usize, LoopKind)> {
 }
 
 /// The one loop of a kernel that may be split, and the pure statements before it, which each part repeats.
-fn split_outer(kernel: &Kernel) -> Option<(&[Stmt], &Stmt)> {
+pub(super) fn split_outer(kernel: &Kernel) -> Option<(&[Stmt], &Stmt)> {
     let (last, before) = kernel.body.split_last()?;
     let pure = before.iter().all(|s| matches!(s, Stmt::Let { .. }));
     let splits = matches!(last, Stmt::For { kind: LoopKind::Parallel | LoopKind::Vector, .. });

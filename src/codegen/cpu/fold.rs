@@ -20,7 +20,7 @@ const FOLD_LANES: usize = 16;
 /// Statements of a body that is written out four times, if its functions leave registers free.
 const SMALL_BODY: usize = 8;
 
-fn join(op: Reduce) -> Binary {
+pub(super) fn join(op: Reduce) -> Binary {
     match op {
         Reduce::Sum => Binary::Add,
         Reduce::Prod => Binary::Mul,
@@ -30,7 +30,7 @@ fn join(op: Reduce) -> Binary {
 }
 
 /// What a fold of nothing gives: an integer's smallest and largest value for max and min.
-fn start(op: Reduce, dtype: DType) -> f64 {
+pub(super) fn start(op: Reduce, dtype: DType) -> f64 {
     let (low, high) = match dtype {
         DType::Bool => (0.0, 1.0),
         DType::U8 => (0.0, 255.0),

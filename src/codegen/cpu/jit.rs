@@ -13,6 +13,7 @@ use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, default_libcall_names};
 
+use super::avx512;
 use super::emit::{Entry, Features, emit};
 use super::math::{TABLE_NAME, table_address};
 use super::symbols::Symbol;
@@ -39,11 +40,18 @@ pub enum Optimize {
 #[derive(Clone)]
 pub struct Target {
     isa: OwnedTargetIsa,
+    /// Whether kernels may be AVX-512 code.
+    wide: bool,
 }
 
 impl Target {
     /// This machine with all that it can do.
     pub fn host(optimize: Optimize) -> Result<Target, Box<Diagnostic>> {
+        Ok(Target { wide: avx512::available(), ..Target::new(optimize, true)? })
+    }
+
+    /// The same machine by Cranelift alone.
+    pub fn narrow(optimize: Optimize) -> Result<Target, Box<Diagnostic>> {
         Target::new(optimize, true)
     }
 
@@ -71,7 +79,7 @@ impl Target {
         }
         let builder = cranelift_native::builder_with_options(native).map_err(unusable)?;
         let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| unusable(&e.to_string()))?;
-        Ok(Target { isa })
+        Ok(Target { isa, wide: false })
     }
 
     fn features(&self) -> Features {
@@ -101,6 +109,11 @@ impl Target {
     }
 
     fn machine_code(&self, kernel: &Kernel, entry: Entry) -> Result<Machine, Box<Diagnostic>> {
+        if self.wide
+            && let Ok(bytes) = avx512::compile(kernel, entry)
+        {
+            return Ok(Machine { wide: true, bytes, align: 64, relocs: Vec::new() });
+        }
         let mut context = Context::new();
         self.function(kernel, entry, &mut context)?;
         let compiled = context
@@ -111,11 +124,13 @@ impl Target {
         let relocs = compiled.buffer.relocs().to_vec();
         let id = FuncId::from_u32(0);
         let relocs = relocs.iter().map(|r| ModuleReloc::from_mach_reloc(r, &context.func, id)).collect();
-        Ok(Machine { bytes, align, relocs })
+        Ok(Machine { wide: false, bytes, align, relocs })
     }
 }
 
 struct Machine {
+    /// Whether it is AVX-512 code.
+    wide: bool,
     bytes: Vec<u8>,
     align: u64,
     relocs: Vec<ModuleReloc>,
@@ -136,6 +151,7 @@ pub struct Code {
     module: Option<JITModule>,
     functions: Vec<(Entry, *const u8)>,
     bytes: usize,
+    wide: usize,
 }
 
 // SAFETY: the functions' memory does not change after compilation, and the module is not used again until it is dropped.
@@ -169,6 +185,11 @@ impl Code {
             (Entry::Tile, f) => Some(unsafe { std::mem::transmute::<*const u8, TileFn>(*f) }),
             _ => None,
         }
+    }
+
+    /// Functions that compute by vectors of 512 bits.
+    pub fn wide(&self) -> usize {
+        self.wide
     }
 
     /// Bytes of machine code.
@@ -211,18 +232,24 @@ pub fn compile(target: &Target, requests: &[(&Kernel, Entry)]) -> Result<Code, B
     // The first of the data, as the entry of a kernel relies on.
     module.declare_data(TABLE_NAME, Linkage::Import, false, false).map_err(fault)?;
     let mut ids = Vec::with_capacity(requests.len());
-    let mut bytes = 0;
+    let (mut bytes, mut wide) = (0, 0);
     for (i, (machine, (_, entry))) in machine.into_iter().zip(requests).enumerate() {
         let machine = machine?;
         let signature = entry.signature(convention);
         let id = module.declare_function(&format!("kernel{i}"), Linkage::Local, &signature).map_err(fault)?;
         bytes += machine.bytes.len();
+        wide += machine.wide as usize;
         module.define_function_bytes(id, machine.align, &machine.bytes, &machine.relocs).map_err(fault)?;
         ids.push((*entry, id));
     }
     module.finalize_definitions().map_err(fault)?;
     let functions = ids.into_iter().map(|(entry, id)| (entry, module.get_finalized_function(id))).collect();
-    Ok(Code { module: Some(module), functions, bytes })
+    Ok(Code { module: Some(module), functions, bytes, wide })
+}
+
+/// Why a kernel is not AVX-512 code on a machine that has it.
+pub fn why_narrow(kernel: &Kernel, entry: Entry) -> Option<String> {
+    avx512::compile(kernel, entry).err()
 }
 
 /// The kernel as Cranelift IR, before optimisation.

@@ -1,48 +1,16 @@
-//! Elementary functions of `f32` as polynomials, one definition for scalars and lanes.
-//!
-//! Errors are at most 2 units in the last place (measured over dense sweeps by the tests); special values are exact:
-//! infinities, NaN, results below the normal range. Constants are those of Cephes (S. Moshier) unless said otherwise.
-//! With fused multiply-add the last bit may differ from a machine without.
+//! The elementary functions by Cranelift: the operations that [`super::functions`] is written in, on scalars and on four
+//! lanes, and sin and cos, which reduce their argument in double precision.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Type, types};
 
 use super::emit::{Emit, Refusal};
+use super::functions::{
+    self, Arithmetic, COS, ERF_LARGE, ERF_SMALL, EXP, LN2_HIGH, LN2_LOW, LOG, MAGIC, SIN, TANH, TRIG_LIMIT, polynomial,
+};
 use super::symbols::Symbol;
 use crate::codegen::loops::{Expr, Stmt};
 use crate::ops::{DType, Unary};
-
-/// 1.5 * 2^23: added to a number below 2^22, it leaves the nearest whole number in the low bits.
-const MAGIC: f32 = 12582912.0;
-/// Beyond it, sin and cos call the host's.
-const TRIG_LIMIT: f32 = 1.0e8;
-
-/// `ln 2` in two parts, the first short enough for exact products.
-const LN2_HIGH: f32 = 0.6933594;
-const LN2_LOW: f32 = -2.1219444e-4;
-
-/// exp(r) = 1 + r + r^2 * p(r) for |r| <= ln 2 / 2.
-const EXP: [f32; 6] = [1.9875691e-4, 1.3981999e-3, 8.333452e-3, 4.1665796e-2, 1.6666666e-1, 0.5];
-/// log(1 + m) = m - m^2 / 2 + m^3 * p(m).
-const LOG: [f32; 9] = [
-    7.0376836e-2,
-    -1.151461e-1,
-    1.16769984e-1,
-    -1.2420141e-1,
-    1.4249323e-1,
-    -1.6668057e-1,
-    2.0000714e-1,
-    -2.4999994e-1,
-    3.333333e-1,
-];
-/// tanh(x) = x + x^3 * p(x^2) for |x| < 0.625.
-const TANH: [f32; 5] = [-5.7049887e-3, 2.0639088e-2, -5.3739715e-2, 1.3331442e-1, -3.333328e-1];
-const SIN: [f32; 3] = [-1.9515296e-4, 8.332161e-3, -1.6666655e-1];
-const COS: [f32; 3] = [2.4433157e-5, -1.3887316e-3, 4.1666646e-2];
-/// erf(x) = x + x * p(x^2) near zero, and 1 - exp(t * p(t) - t) beyond (N. Juffa).
-const ERF_SMALL: [f32; 6] = [-5.967617e-4, 4.9911942e-3, -2.6768135e-2, 1.12819925e-1, -3.7612534e-1, 1.2837917e-1];
-const ERF_LARGE: [f32; 7] =
-    [-1.7285347e-5, 3.8319713e-4, -3.8839644e-3, 2.4254622e-2, -1.0677788e-1, -6.348467e-1, -1.2871751e-1];
 
 /// The other constants that occur by lanes.
 const OTHERS: [f32; 20] = [
@@ -166,181 +134,24 @@ impl Emit<'_, '_> {
         if wide { types::F32X4 } else { types::F32 }
     }
 
-    /// `a * b + c`, fused if the machine can.
-    fn mul_add(&mut self, a: ir::Value, b: ir::Value, c: ir::Value) -> ir::Value {
-        if self.features.fma {
-            return self.b.ins().fma(a, b, c);
-        }
-        let product = self.b.ins().fmul(a, b);
-        self.b.ins().fadd(product, c)
-    }
-
-    /// Horner's rule, highest power first.
-    fn polynomial(&mut self, wide: bool, x: ir::Value, coefficients: &[f32]) -> ir::Value {
-        let mut sum = self.f(wide, coefficients[0]);
-        for &c in &coefficients[1..] {
-            let c = self.f(wide, c);
-            sum = self.mul_add(sum, x, c);
-        }
-        sum
-    }
-
-    /// A number that is not negative, or has the sign of `x`, with that sign.
-    fn signed_like(&mut self, wide: bool, value: ir::Value, x: ir::Value) -> ir::Value {
-        let sign = self.i(wide, i32::MIN);
-        let x = self.bits(Self::int_type(wide), x);
-        let sign = self.b.ins().band(x, sign);
-        let value = self.bits(Self::int_type(wide), value);
-        let value = self.b.ins().bor(value, sign);
-        self.bits(Self::float_type(wide), value)
-    }
-
-    /// The smaller of a number and `x`, or `x` if it is NaN.
-    fn at_most(&mut self, wide: bool, limit: f32, x: ir::Value) -> ir::Value {
-        let limit = self.f(wide, limit);
-        let less = self.b.ins().fcmp(FloatCC::LessThan, limit, x);
-        self.choose(wide, less, limit, x)
-    }
-
-    fn at_least(&mut self, wide: bool, limit: f32, x: ir::Value) -> ir::Value {
-        let limit = self.f(wide, limit);
-        let less = self.b.ins().fcmp(FloatCC::LessThan, x, limit);
-        self.choose(wide, less, limit, x)
-    }
-
-    /// `exp(x) = m * 2^n`: m, and the bits of `n + MAGIC`.
-    fn exp_parts(&mut self, x: ir::Value, wide: bool) -> (ir::Value, ir::Value) {
-        let (log2e, magic) = (self.f(wide, std::f32::consts::LOG2_E), self.f(wide, MAGIC));
-        let shifted = self.mul_add(x, log2e, magic);
-        let n = self.b.ins().fsub(shifted, magic);
-        let (high, low) = (self.f(wide, -LN2_HIGH), self.f(wide, -LN2_LOW));
-        let r = self.mul_add(n, high, x);
-        let r = self.mul_add(n, low, r);
-        let p = self.polynomial(wide, r, &EXP);
-        let square = self.b.ins().fmul(r, r);
-        let sum = self.mul_add(p, square, r);
-        let one = self.f(wide, 1.0);
-        let m = self.b.ins().fadd(sum, one);
-        let bits = self.bits(Self::int_type(wide), shifted);
-        (m, bits)
+    fn by(&mut self, wide: bool) -> On<'_, Self> {
+        On { emit: self, wide }
     }
 
     pub fn exp(&mut self, x: ir::Value, wide: bool) -> ir::Value {
-        let x = self.at_most(wide, 89.0, x);
-        let x = self.at_least(wide, -105.0, x);
-        let (m, bits) = self.exp_parts(x, wide);
-        // In two halves, so that neither overflows and the result may be below the normal range.
-        let magic = self.i(wide, MAGIC.to_bits() as i32);
-        let n = self.b.ins().isub(bits, magic);
-        let half = self.b.ins().sshr_imm_u(n, 1);
-        let rest = self.b.ins().isub(n, half);
-        let mut result = m;
-        for part in [half, rest] {
-            let bias = self.i(wide, 127);
-            let exponent = self.b.ins().iadd(part, bias);
-            let power = self.b.ins().ishl_imm_u(exponent, 23);
-            let power = self.bits(Self::float_type(wide), power);
-            result = self.b.ins().fmul(result, power);
-        }
-        result
-    }
-
-    /// For arguments of a small range: -80 to 80.
-    fn exp_short(&mut self, x: ir::Value, wide: bool) -> ir::Value {
-        let (m, bits) = self.exp_parts(x, wide);
-        let exponent = self.b.ins().ishl_imm_u(bits, 23);
-        let m = self.bits(Self::int_type(wide), m);
-        let result = self.b.ins().iadd(m, exponent);
-        self.bits(Self::float_type(wide), result)
+        functions::exp(&mut self.by(wide), x)
     }
 
     pub fn log(&mut self, x: ir::Value, wide: bool) -> ir::Value {
-        let (least, up) = (self.f(wide, f32::MIN_POSITIVE), self.f(wide, 8388608.0));
-        let tiny = self.b.ins().fcmp(FloatCC::LessThan, x, least);
-        let raised = self.b.ins().fmul(x, up);
-        let y = self.choose(wide, tiny, raised, x);
-        // y = (1 + m) * 2^e with 1 + m between sqrt(1/2) and sqrt(2).
-        let bits = self.bits(Self::int_type(wide), y);
-        let origin = self.i(wide, std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32);
-        let above = self.b.ins().isub(bits, origin);
-        let e = self.b.ins().sshr_imm_u(above, 23);
-        let exponent = self.b.ins().ishl_imm_u(e, 23);
-        let mantissa = self.b.ins().isub(bits, exponent);
-        let mantissa = self.bits(Self::float_type(wide), mantissa);
-        let one = self.f(wide, 1.0);
-        let m = self.b.ins().fsub(mantissa, one);
-        let e = self.b.ins().fcvt_from_sint(Self::float_type(wide), e);
-        let back = self.f(wide, 23.0);
-        let lowered = self.b.ins().fsub(e, back);
-        let e = self.choose(wide, tiny, lowered, e);
-
-        let p = self.polynomial(wide, m, &LOG);
-        let square = self.b.ins().fmul(m, m);
-        let cube = self.b.ins().fmul(square, m);
-        let (low, high) = (self.f(wide, LN2_LOW), self.f(wide, LN2_HIGH));
-        let tail = self.b.ins().fmul(e, low);
-        let tail = self.mul_add(p, cube, tail);
-        let half = self.f(wide, -0.5);
-        let tail = self.mul_add(square, half, tail);
-        let sum = self.b.ins().fadd(m, tail);
-        let result = self.mul_add(e, high, sum);
-
-        let (zero, infinity) = (self.f(wide, 0.0), self.f(wide, f32::INFINITY));
-        let positive = self.b.ins().fcmp(FloatCC::GreaterThan, x, zero);
-        let finite = self.b.ins().fcmp(FloatCC::LessThan, x, infinity);
-        let ordinary = self.b.ins().band(positive, finite);
-        let (nan, bottom) = (self.f(wide, f32::NAN), self.f(wide, f32::NEG_INFINITY));
-        let negative = self.b.ins().fcmp(FloatCC::LessThan, x, zero);
-        let special = self.choose(wide, negative, nan, x);
-        let is_zero = self.b.ins().fcmp(FloatCC::Equal, x, zero);
-        let special = self.choose(wide, is_zero, bottom, special);
-        self.choose(wide, ordinary, result, special)
+        functions::log(&mut self.by(wide), x)
     }
 
     pub fn tanh(&mut self, x: ir::Value, wide: bool) -> ir::Value {
-        let a = self.b.ins().fabs(x);
-        let square = self.b.ins().fmul(x, x);
-        let p = self.polynomial(wide, square, &TANH);
-        let cube = self.b.ins().fmul(square, a);
-        let small = self.mul_add(p, cube, a);
-        // 1 - 2 / (exp(2 a) + 1), which is 1 from 9.1 on.
-        let limited = self.at_most(wide, 9.25, a);
-        let twice = self.b.ins().fadd(limited, limited);
-        let e = self.exp_short(twice, wide);
-        let (one, two) = (self.f(wide, 1.0), self.f(wide, 2.0));
-        let sum = self.b.ins().fadd(e, one);
-        let part = self.b.ins().fdiv(two, sum);
-        let large = self.b.ins().fsub(one, part);
-        let edge = self.f(wide, 0.625);
-        let beyond = self.b.ins().fcmp(FloatCC::GreaterThanOrEqual, a, edge);
-        let result = self.choose(wide, beyond, large, small);
-        self.signed_like(wide, result, x)
+        functions::tanh(&mut self.by(wide), x)
     }
 
     pub fn erf(&mut self, x: ir::Value, wide: bool) -> ir::Value {
-        let a = self.b.ins().fabs(x);
-        let square = self.b.ins().fmul(x, x);
-        let p = self.polynomial(wide, square, &ERF_SMALL);
-        let small = self.mul_add(p, a, a);
-        let t = self.at_most(wide, 4.0, a);
-        let square = self.b.ins().fmul(t, t);
-        let [c0, c1, c2, c3, rest @ ..] = ERF_LARGE;
-        let r = self.polynomial(wide, t, &[c0, c1]);
-        let u = self.polynomial(wide, t, &[c2, c3]);
-        let mut r = self.mul_add(r, square, u);
-        for c in rest {
-            let c = self.f(wide, c);
-            r = self.mul_add(r, t, c);
-        }
-        let minus = self.b.ins().fneg(t);
-        let r = self.mul_add(r, t, minus);
-        let e = self.exp_short(r, wide);
-        let one = self.f(wide, 1.0);
-        let large = self.b.ins().fsub(one, e);
-        let edge = self.f(wide, 0.927_734_4);
-        let beyond = self.b.ins().fcmp(FloatCC::GreaterThan, a, edge);
-        let result = self.choose(wide, beyond, large, small);
-        self.signed_like(wide, result, x)
+        functions::erf(&mut self.by(wide), x)
     }
 
     /// The argument is reduced in double precision, where the product with a short first part of pi/2 is exact.
@@ -366,15 +177,16 @@ impl Emit<'_, '_> {
         let one_bit = self.i(wide, 1);
         let quadrant = if cosine { self.b.ins().iadd(quadrant, one_bit) } else { quadrant };
         let z = self.b.ins().fmul(r, r);
-        let p = self.polynomial(wide, z, &SIN);
-        let cube = self.b.ins().fmul(z, r);
-        let s = self.mul_add(p, cube, r);
-        let s = self.signed_like(wide, s, r);
-        let p = self.polynomial(wide, z, &COS);
-        let fourth = self.b.ins().fmul(z, z);
-        let (half, one) = (self.f(wide, -0.5), self.f(wide, 1.0));
-        let c = self.mul_add(z, half, one);
-        let c = self.mul_add(p, fourth, c);
+        let m = &mut self.by(wide);
+        let p = polynomial(m, z, &SIN);
+        let cube = m.mul(z, r);
+        let s = m.mul_add(p, cube, r);
+        let s = m.signed_like(s, r);
+        let p = polynomial(m, z, &COS);
+        let fourth = m.mul(z, z);
+        let (half, one) = (m.float(-0.5), m.float(1.0));
+        let c = m.mul_add(z, half, one);
+        let c = m.mul_add(p, fourth, c);
         let odd = self.b.ins().band(quadrant, one_bit);
         let zero = self.i(wide, 0);
         let odd = self.b.ins().icmp(IntCC::NotEqual, odd, zero);
@@ -431,5 +243,138 @@ impl Emit<'_, '_> {
         let (a, b) = (self.bits(types::I8X16, a), self.bits(types::I8X16, b));
         let mask = self.b.func.dfg.immediates.push(bytes.as_slice().into());
         self.b.ins().shuffle(a, b, mask)
+    }
+}
+
+/// Code of scalars or of lanes.
+struct On<'e, E> {
+    emit: &'e mut E,
+    wide: bool,
+}
+
+impl On<'_, Emit<'_, '_>> {
+    fn words(&mut self, value: ir::Value) -> ir::Value {
+        self.emit.bits(if self.wide { types::I32X4 } else { types::I32 }, value)
+    }
+
+    fn floats(&mut self, value: ir::Value) -> ir::Value {
+        self.emit.bits(if self.wide { types::F32X4 } else { types::F32 }, value)
+    }
+
+    fn test(&mut self, condition: FloatCC, a: ir::Value, b: ir::Value) -> ir::Value {
+        self.emit.b.ins().fcmp(condition, a, b)
+    }
+}
+
+impl Arithmetic for On<'_, Emit<'_, '_>> {
+    type Value = ir::Value;
+
+    fn float(&mut self, value: f32) -> ir::Value {
+        self.emit.f(self.wide, value)
+    }
+
+    fn int(&mut self, value: i32) -> ir::Value {
+        self.emit.i(self.wide, value)
+    }
+
+    fn add(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        self.emit.b.ins().fadd(a, b)
+    }
+
+    fn sub(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        self.emit.b.ins().fsub(a, b)
+    }
+
+    fn mul(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        let (a, b) = (self.floats(a), self.floats(b));
+        self.emit.b.ins().fmul(a, b)
+    }
+
+    fn div(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        self.emit.b.ins().fdiv(a, b)
+    }
+
+    fn mul_add(&mut self, a: ir::Value, b: ir::Value, c: ir::Value) -> ir::Value {
+        if self.emit.features.fma {
+            return self.emit.b.ins().fma(a, b, c);
+        }
+        let product = self.emit.b.ins().fmul(a, b);
+        self.emit.b.ins().fadd(product, c)
+    }
+
+    fn neg(&mut self, a: ir::Value) -> ir::Value {
+        self.emit.b.ins().fneg(a)
+    }
+
+    fn abs(&mut self, a: ir::Value) -> ir::Value {
+        self.emit.b.ins().fabs(a)
+    }
+
+    fn smaller(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        let less = self.less(a, b);
+        self.choose(less, a, b)
+    }
+
+    fn larger(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        let less = self.less(b, a);
+        self.choose(less, a, b)
+    }
+
+    fn less(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        self.test(FloatCC::LessThan, a, b)
+    }
+
+    fn less_equal(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        self.test(FloatCC::LessThanOrEqual, a, b)
+    }
+
+    fn equal(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        self.test(FloatCC::Equal, a, b)
+    }
+
+    fn both(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        self.emit.b.ins().band(a, b)
+    }
+
+    fn choose(&mut self, condition: ir::Value, a: ir::Value, b: ir::Value) -> ir::Value {
+        self.emit.choose(self.wide, condition, a, b)
+    }
+
+    fn int_add(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        let (a, b) = (self.words(a), self.words(b));
+        let sum = self.emit.b.ins().iadd(a, b);
+        self.floats(sum)
+    }
+
+    fn int_sub(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
+        let (a, b) = (self.words(a), self.words(b));
+        let difference = self.emit.b.ins().isub(a, b);
+        self.floats(difference)
+    }
+
+    fn shift_left(&mut self, a: ir::Value, count: u8) -> ir::Value {
+        let a = self.words(a);
+        let shifted = self.emit.b.ins().ishl_imm_u(a, i64::from(count));
+        self.floats(shifted)
+    }
+
+    fn shift_sign(&mut self, a: ir::Value, count: u8) -> ir::Value {
+        let a = self.words(a);
+        let shifted = self.emit.b.ins().sshr_imm_u(a, i64::from(count));
+        self.floats(shifted)
+    }
+
+    fn to_float(&mut self, a: ir::Value) -> ir::Value {
+        let a = self.words(a);
+        self.emit.b.ins().fcvt_from_sint(if self.wide { types::F32X4 } else { types::F32 }, a)
+    }
+
+    fn signed_like(&mut self, value: ir::Value, x: ir::Value) -> ir::Value {
+        let sign = self.int(i32::MIN);
+        let x = self.words(x);
+        let sign = self.emit.b.ins().band(x, sign);
+        let value = self.words(value);
+        let value = self.emit.b.ins().bor(value, sign);
+        self.floats(value)
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn plain() -> MemFlagsData {
 }
 
 /// The guard, with the buffer's length as one more bound if the index depends on data.
-fn fenced<'g>(index: &Index, guard: &'g [Bound], len: usize) -> Cow<'g, [Bound]> {
+pub(super) fn fenced<'g>(index: &Index, guard: &'g [Bound], len: usize) -> Cow<'g, [Bound]> {
     let inside = |b: &Bound| b.index == *index && b.limit <= len as i64;
     if index.values.is_empty() || guard.iter().any(inside) {
         return Cow::Borrowed(guard);

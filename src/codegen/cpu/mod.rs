@@ -4,8 +4,10 @@
 //! does what the kernel IR's interpreter does: the same bits for exact operations, a few units in the last place for
 //! functions such as `exp`; and the same bits however a loop is split over threads.
 
+mod avx512;
 mod emit;
 mod fold;
+mod functions;
 mod half;
 mod jit;
 mod math;
@@ -15,4 +17,4 @@ mod symbols;
 mod wide;
 
 pub use emit::{Entry, LANES, outer_loop};
-pub use jit::{Code, Optimize, RangeFn, Target, TileFn, assembly, clif, compile};
+pub use jit::{Code, Optimize, RangeFn, Target, TileFn, assembly, clif, compile, why_narrow};

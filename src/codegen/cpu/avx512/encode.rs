@@ -1,0 +1,646 @@
+//! Code with its registers assigned, as bytes: choice of instruction forms, the frame, what is on the stack.
+//!
+//! In: [`Code`] and its [`Allocation`]. Out: a function by the System V convention for x86-64. The frame holds the
+//! arguments, then general registers, then vectors.
+
+use super::assembler::*;
+use super::code::{Code, G, Inst, Kind, Lanes, Limit, Memory, One, Register, Source, Test, Two, V};
+use super::registers::{Allocation, GENERALS, Location};
+use crate::ops::DType;
+
+/// Kept for instructions whose operands are on the stack or constants.
+const HELP: [Zmm; 2] = [Zmm(30), Zmm(31)];
+const WORK: [Gpr; 2] = [Gpr(10), Gpr(11)];
+/// The tail's lanes, the guarded lanes, and a mask that no one keeps.
+const TAIL: Mask = Mask(1);
+const GUARD: Mask = Mask(2);
+const SCRATCH: Mask = Mask(3);
+
+/// Where arguments are passed, and those registers that the caller expects back.
+const ARGUMENTS: [Gpr; 6] = [Gpr(7), Gpr(6), Gpr(2), Gpr(1), Gpr(8), Gpr(9)];
+const KEPT: [u8; 5] = [3, 12, 13, 14, 15];
+
+const MOVE: Opcode = op(1, 0, 0x28);
+const LOAD: Opcode = op(1, 0, 0x10);
+const STORE: Opcode = op(1, 0, 0x11);
+const BROADCAST: Opcode = op(2, 1, 0x18);
+const LOGIC: Opcode = op(3, 1, 0x25);
+const MASK_TO_LANES: Opcode = op(2, 2, 0x38);
+const COMPARE_FLOATS: Opcode = op(1, 0, 0xc2);
+const COMPARE_SIGNED: Opcode = op(3, 1, 0x1f);
+const COMPARE_UNSIGNED: Opcode = op(3, 1, 0x1e);
+
+pub fn encode(code: &Code, allocation: &Allocation) -> Vec<u8> {
+    let mut asm = Assembler::default();
+    for table in &code.tables {
+        asm.lanes(*table);
+    }
+    let marks = (0..code.marks).map(|_| asm.label()).collect();
+    let mut e = Encoder { asm, allocation, marks, tables: &code.tables };
+    e.enter();
+    for inst in &code.insts {
+        e.inst(inst);
+    }
+    e.leave();
+    e.asm.finish()
+}
+
+struct Encoder<'a> {
+    asm: Assembler,
+    allocation: &'a Allocation,
+    marks: Vec<Label>,
+    tables: &'a [[u32; 16]],
+}
+
+impl Encoder<'_> {
+    fn kept(&self) -> Vec<Gpr> {
+        let numbers = self.allocation.used.iter().map(|&place| GENERALS[place]);
+        numbers.filter(|n| KEPT.contains(n)).map(Gpr).collect()
+    }
+
+    fn vectors_at(&self) -> usize {
+        (8 * (ARGUMENTS.len() + self.allocation.general_slots)).next_multiple_of(VECTOR_BYTES)
+    }
+
+    fn enter(&mut self) {
+        self.asm.push(RBP);
+        self.asm.copy(RBP, RSP);
+        for register in self.kept() {
+            self.asm.push(register);
+        }
+        let frame = self.vectors_at() + VECTOR_BYTES * self.allocation.vector_slots;
+        self.asm.add_constant(RSP, -(frame as i32));
+        self.asm.align_stack();
+        for (i, register) in ARGUMENTS.into_iter().enumerate() {
+            self.asm.store(Address::at(RSP, 8 * i as i32), register);
+        }
+    }
+
+    fn leave(&mut self) {
+        let kept = self.kept();
+        self.asm.address_of(RSP, Address::at(RBP, -8 * kept.len() as i32));
+        for register in kept.into_iter().rev() {
+            self.asm.pop(register);
+        }
+        self.asm.pop(RBP);
+        self.asm.leave_vectors();
+        self.asm.ret();
+    }
+
+    fn slot(&self, register: Register, slot: usize) -> Address {
+        let offset = match register {
+            Register::Vector(_) => self.vectors_at() + VECTOR_BYTES * slot,
+            Register::General(_) => 8 * (ARGUMENTS.len() + slot),
+        };
+        Address::at(RSP, offset as i32)
+    }
+
+    /// The general register, loaded into `help` if it is on the stack.
+    fn general(&mut self, g: G, help: Gpr) -> Gpr {
+        match self.allocation.of(Register::General(g)) {
+            Location::Register(place) => Gpr(GENERALS[place]),
+            Location::Slot(slot) => {
+                self.asm.load(help, self.slot(Register::General(g), slot));
+                help
+            }
+        }
+    }
+
+    /// Where to compute a general register, which [`Self::done`] stores if it is on the stack.
+    fn general_target(&self, g: G) -> Gpr {
+        match self.allocation.of(Register::General(g)) {
+            Location::Register(place) => Gpr(GENERALS[place]),
+            Location::Slot(_) => WORK[0],
+        }
+    }
+
+    fn general_done(&mut self, g: G) {
+        if let Location::Slot(slot) = self.allocation.of(Register::General(g)) {
+            self.asm.store(self.slot(Register::General(g), slot), WORK[0]);
+        }
+    }
+
+    fn address(&mut self, at: &Memory) -> Address {
+        let base = self.general(at.base, WORK[0]);
+        let index = at.index.map(|(g, scale)| (self.general(g, WORK[1]), scale));
+        Address { base, index, offset: at.offset }
+    }
+
+    fn in_register(&self, source: Source) -> Option<Zmm> {
+        match source {
+            Source::Value(v) => match self.allocation.of(Register::Vector(v)) {
+                Location::Register(n) => Some(Zmm(n as u8)),
+                Location::Slot(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn operand(&mut self, source: Source) -> Operand {
+        match source {
+            Source::Value(v) => match self.allocation.of(Register::Vector(v)) {
+                Location::Register(n) => Operand::Register(Zmm(n as u8)),
+                Location::Slot(slot) => Operand::Memory(self.slot(Register::Vector(v), slot)),
+            },
+            Source::Splat(bits) => Operand::Splat(bits),
+            Source::Table(n) => Operand::Lanes(self.asm.lanes(self.tables[n])),
+        }
+    }
+
+    fn fill(&mut self, to: Zmm, source: Source) {
+        let operand = self.operand(source);
+        match operand {
+            Operand::Register(from) if from == to => {}
+            Operand::Register(_) => self.plain(MOVE, to, None, operand),
+            Operand::Splat(0) => self.plain(op(1, 1, 0xef), to, Some(to), Operand::Register(to)),
+            Operand::Splat(u32::MAX) => self.asm.evex(LOGIC, to.0, Some(to), Operand::Register(to), FULL, Some(0xff)),
+            // The memory operand of this one is a word as it is, not one marked as repeated.
+            Operand::Splat(bits) => self.asm.evex(BROADCAST, to.0, None, Operand::Word(bits), FULL, None),
+            _ => self.plain(LOAD, to, None, operand),
+        }
+    }
+
+    /// The source in a register, `help` if it is in none.
+    fn vector(&mut self, source: Source, help: Zmm) -> Zmm {
+        match self.in_register(source) {
+            Some(register) => register,
+            None => {
+                self.fill(help, source);
+                help
+            }
+        }
+    }
+
+    fn target(&self, v: V) -> Zmm {
+        self.in_register(Source::Value(v)).unwrap_or(HELP[0])
+    }
+
+    fn done(&mut self, v: V) {
+        if let Location::Slot(slot) = self.allocation.of(Register::Vector(v)) {
+            let at = Operand::Memory(self.slot(Register::Vector(v), slot));
+            self.plain(STORE, HELP[0], None, at);
+        }
+    }
+
+    fn plain(&mut self, code: Opcode, register: Zmm, source: Option<Zmm>, operand: Operand) {
+        self.asm.evex(code, register.0, source, operand, FULL, None);
+    }
+
+    fn with(&mut self, code: Opcode, register: Zmm, source: Option<Zmm>, operand: Operand, immediate: u8) {
+        self.asm.evex(code, register.0, source, operand, FULL, Some(immediate));
+    }
+
+    fn masked(&mut self, code: Opcode, register: Zmm, operand: Operand, mask: Mask, zero: bool) {
+        self.asm.evex(code, register.0, None, operand, Form { mask, zero, width: 2 }, None);
+    }
+
+    fn inst(&mut self, inst: &Inst) {
+        match inst {
+            Inst::Splat { to, from } => {
+                let target = self.target(*to);
+                self.fill(target, *from);
+                self.done(*to);
+            }
+            Inst::Two { op, to, a, b } => self.two(*op, *to, *a, *b),
+            Inst::One { op, to, a } => self.one(*op, *to, *a),
+            Inst::MulAdd { to, a, b, c } => self.mul_add(*to, *a, *b, *c),
+            Inst::Compare { test, kind, to, a, b } => {
+                let a = self.vector(*a, HELP[1]);
+                let b = self.operand(*b);
+                let (code, immediate) = comparison(*test, *kind);
+                self.asm.evex(code, SCRATCH.0, Some(a), b, FULL, Some(immediate));
+                self.lanes_of(SCRATCH, *to);
+            }
+            Inst::Select { to, mask, a, b } => self.select(*to, *mask, *a, *b),
+            Inst::Extremum { larger, to, a, b } => self.extremum(*larger, *to, *a, *b),
+            Inst::Merge { to, value } => {
+                let target = self.target(*to);
+                self.fill(target, Source::Value(*to));
+                let value = self.operand(Source::Value(*value));
+                let code = if matches!(value, Operand::Register(_)) { MOVE } else { LOAD };
+                self.masked(code, target, value, TAIL, false);
+                self.done(*to);
+            }
+            Inst::FromGeneral { to, from } => {
+                let from = self.general(*from, WORK[0]);
+                let target = self.target(*to);
+                self.plain(op(2, 1, 0x7c), target, None, Operand::Register(Zmm(from.0)));
+                self.done(*to);
+            }
+            Inst::ToGeneral { to, from } => {
+                let from = self.vector(Source::Value(*from), HELP[1]);
+                let target = self.general_target(*to);
+                self.to_general(target, from);
+                self.asm.extend_sign(target);
+                self.general_done(*to);
+            }
+            Inst::Load { to, at, dtype, lanes, keep } => {
+                let at = self.address(at);
+                let target = self.target(*to);
+                if *keep {
+                    self.fill(target, Source::Value(*to));
+                }
+                let code = match dtype {
+                    DType::Bool | DType::U8 => op(2, 1, 0x31),
+                    DType::I8 => op(2, 1, 0x21),
+                    _ => LOAD,
+                };
+                self.masked(code, target, Operand::Memory(at), mask_of(*lanes), !keep);
+                self.bool_lanes(*dtype, target);
+                self.done(*to);
+            }
+            Inst::LoadSplat { to, at, dtype } => {
+                let at = self.address(at);
+                let target = self.target(*to);
+                self.load_splat(target, at, *dtype);
+                self.done(*to);
+            }
+            Inst::LoadSplatIf { to, at, dtype, bounds, otherwise } => {
+                let target = self.target(*to);
+                self.fill(target, Source::Splat(*otherwise));
+                let after = self.asm.label();
+                for (index, limit) in bounds {
+                    self.jump_outside(*index, *limit, after);
+                }
+                let at = self.address(at);
+                self.load_splat(target, at, *dtype);
+                self.asm.place(after);
+                self.done(*to);
+            }
+            Inst::Gather { to, base, index, lanes } => {
+                let target = self.target(*to);
+                self.fill(target, Source::Value(*to));
+                let index = self.vector(Source::Value(*index), HELP[1]);
+                let base = self.general(*base, WORK[0]);
+                self.copy_mask(*lanes);
+                self.asm.indexed(op(2, 1, 0x92), target, base, index, 4, SCRATCH);
+                self.done(*to);
+            }
+            Inst::Scatter { from, base, index, lanes } => {
+                let from = self.vector(Source::Value(*from), HELP[0]);
+                let index = self.vector(Source::Value(*index), HELP[1]);
+                let base = self.general(*base, WORK[0]);
+                self.copy_mask(*lanes);
+                self.asm.indexed(op(2, 1, 0xa2), from, base, index, 4, SCRATCH);
+            }
+            Inst::Store { from, at, dtype, lanes } => {
+                let at = Operand::Memory(self.address(at));
+                let from = self.narrowed(*from, *dtype);
+                let code = if dtype.bytes() == 1 { op(2, 2, 0x31) } else { STORE };
+                self.masked(code, from, at, mask_of(*lanes), false);
+            }
+            Inst::StoreOne { from, at, dtype } => {
+                let at = self.address(at);
+                let from = self.narrowed(*from, *dtype);
+                if dtype.bytes() == 1 {
+                    self.asm.address_of(WORK[0], at);
+                    self.to_general(WORK[1], from);
+                    self.asm.store_byte(Address::at(WORK[0], 0), WORK[1]);
+                } else {
+                    let form = Form { width: 0, ..FULL };
+                    self.asm.evex(op(1, 2, 0x11), from.0, None, Operand::Memory(at), form, None);
+                }
+            }
+            Inst::GuardBegin { tail: true } => self.asm.mask_copy(GUARD, TAIL),
+            Inst::GuardBegin { tail: false } => self.asm.mask_ones(GUARD),
+            Inst::GuardAnd { index, limit } => {
+                let index = self.vector(Source::Value(*index), HELP[1]);
+                let form = Form { mask: GUARD, ..FULL };
+                self.asm.evex(COMPARE_UNSIGNED, GUARD.0, Some(index), Operand::Splat(*limit), form, Some(1));
+            }
+            Inst::TailLanes { counter, end } => {
+                let counter = self.general(*counter, WORK[1]);
+                let end = self.general(*end, WORK[0]);
+                self.asm.copy(WORK[0], end);
+                self.asm.subtract(WORK[0], counter);
+                self.asm.low_bits(WORK[1], WORK[0]);
+                self.asm.mask_from(TAIL, WORK[1]);
+            }
+            Inst::TailCount(count) => {
+                self.asm.constant(WORK[0], (1 << count) - 1);
+                self.asm.mask_from(TAIL, WORK[0]);
+            }
+            Inst::Argument { to, number } => {
+                let target = self.general_target(*to);
+                self.asm.load(target, Address::at(RSP, 8 * i32::from(*number)));
+                self.general_done(*to);
+            }
+            Inst::Word { to, at } => {
+                let at = self.address(at);
+                let target = self.general_target(*to);
+                self.asm.load(target, at);
+                self.general_done(*to);
+            }
+            Inst::Constant { to, value } => {
+                let target = self.general_target(*to);
+                self.asm.constant(target, *value);
+                self.general_done(*to);
+            }
+            Inst::Copy { to, from } => {
+                let from = self.general(*from, WORK[0]);
+                let target = self.general_target(*to);
+                self.asm.copy(target, from);
+                self.general_done(*to);
+            }
+            Inst::AddConstant { to, from, value } => {
+                let from = self.general(*from, WORK[0]);
+                let target = self.general_target(*to);
+                match i32::try_from(*value) {
+                    Ok(value) if target == from => self.asm.add_constant(target, value),
+                    Ok(value) => self.asm.address_of(target, Address::at(from, value)),
+                    Err(_) => {
+                        self.asm.constant(WORK[1], *value);
+                        self.asm.copy(target, from);
+                        self.asm.add(target, WORK[1]);
+                    }
+                }
+                self.general_done(*to);
+            }
+            Inst::Add { to, a, b } => {
+                let a = self.general(*a, WORK[0]);
+                let b = self.general(*b, WORK[1]);
+                let target = self.general_target(*to);
+                self.asm.address_of(target, Address { base: a, index: Some((b, 1)), offset: 0 });
+                self.general_done(*to);
+            }
+            Inst::Scale { to, from, by } => {
+                let from = self.general(*from, WORK[0]);
+                let target = self.general_target(*to);
+                // The selection refuses factors that do not fit.
+                self.asm.multiply(target, from, *by as i32);
+                self.general_done(*to);
+            }
+            Inst::Place(mark) => self.asm.place(self.marks[mark.0]),
+            Inst::JumpUnlessLess { a, b, to } => {
+                self.compare(*a, *b);
+                self.asm.jump_if(Condition::GreaterOrEqual, self.marks[to.0]);
+            }
+            Inst::JumpIfLess { a, b, to } => {
+                self.compare(*a, *b);
+                self.asm.jump_if(Condition::Less, self.marks[to.0]);
+            }
+            Inst::JumpOutside { index, limit, to } => self.jump_outside(*index, *limit, self.marks[to.0]),
+        }
+    }
+
+    fn compare(&mut self, a: G, b: Limit) {
+        let a = self.general(a, WORK[0]);
+        match b {
+            Limit::Constant(value) => self.compare_constant(a, value),
+            Limit::Value(b) => {
+                let b = self.general(b, WORK[1]);
+                self.asm.compare(a, b);
+            }
+        }
+    }
+
+    fn compare_constant(&mut self, a: Gpr, value: i64) {
+        match i32::try_from(value) {
+            Ok(value) => self.asm.compare_constant(a, value),
+            Err(_) => {
+                self.asm.constant(WORK[1], value);
+                self.asm.compare(a, WORK[1]);
+            }
+        }
+    }
+
+    fn jump_outside(&mut self, index: G, limit: i64, to: Label) {
+        let index = self.general(index, WORK[0]);
+        self.compare_constant(index, limit.max(0));
+        self.asm.jump_if(Condition::AboveOrEqual, to);
+    }
+
+    /// The first lane's bits, in 32 bits.
+    fn to_general(&mut self, to: Gpr, from: Zmm) {
+        let form = Form { width: 0, ..FULL };
+        self.asm.evex(op(1, 1, 0x7e), from.0, None, Operand::Register(Zmm(to.0)), form, None);
+    }
+
+    /// A value as it is stored: a bool as 0 or 1.
+    fn narrowed(&mut self, from: V, dtype: DType) -> Zmm {
+        let from = self.vector(Source::Value(from), HELP[0]);
+        if dtype != DType::Bool {
+            return from;
+        }
+        self.plain(op(1, 1, 0xdb), HELP[0], Some(from), Operand::Splat(1));
+        HELP[0]
+    }
+
+    /// Lanes of 0 and others as those of a bool.
+    fn bool_lanes(&mut self, dtype: DType, target: Zmm) {
+        if dtype == DType::Bool {
+            self.asm.evex(op(2, 1, 0x27), SCRATCH.0, Some(target), Operand::Register(target), FULL, None);
+            self.plain(MASK_TO_LANES, target, None, Operand::Register(Zmm(SCRATCH.0)));
+        }
+    }
+
+    fn lanes_of(&mut self, mask: Mask, to: V) {
+        let target = self.target(to);
+        self.plain(MASK_TO_LANES, target, None, Operand::Register(Zmm(mask.0)));
+        self.done(to);
+    }
+
+    fn load_splat(&mut self, target: Zmm, at: Address, dtype: DType) {
+        if dtype.bytes() == 1 {
+            self.asm.load_byte(WORK[0], at, dtype == DType::I8);
+            self.plain(op(2, 1, 0x7c), target, None, Operand::Register(Zmm(WORK[0].0)));
+            self.bool_lanes(dtype, target);
+        } else {
+            self.plain(BROADCAST, target, None, Operand::Memory(at));
+        }
+    }
+
+    fn copy_mask(&mut self, lanes: Lanes) {
+        match lanes {
+            Lanes::All => self.asm.mask_ones(SCRATCH),
+            _ => self.asm.mask_copy(SCRATCH, mask_of(lanes)),
+        }
+    }
+
+    fn two(&mut self, op: Two, to: V, a: Source, b: Source) {
+        let commutes = matches!(op, Two::Add | Two::Mul | Two::IntAdd | Two::IntMul | Two::And | Two::Or | Two::Xor);
+        let swap = commutes && self.in_register(a).is_none() && self.in_register(b).is_some();
+        let (a, b) = if swap { (b, a) } else { (a, b) };
+        let a = self.vector(a, HELP[1]);
+        let b = self.operand(b);
+        let target = self.target(to);
+        self.plain(two_code(op), target, Some(a), b);
+        self.done(to);
+    }
+
+    fn one(&mut self, which: One, to: V, a: Source) {
+        let target = self.target(to);
+        match which {
+            One::Swap(by) if by >= 4 => {
+                let a = self.vector(a, HELP[1]);
+                let order = if by == 8 { 0x4e } else { 0xb1 };
+                self.with(op(3, 1, 0x23), target, Some(a), Operand::Register(a), order);
+            }
+            One::Swap(by) => {
+                let a = self.vector(a, HELP[1]);
+                self.with(op(3, 1, 0x04), target, None, Operand::Register(a), if by == 2 { 0x4e } else { 0xb1 });
+            }
+            One::First => {
+                let a = Operand::Register(self.vector(a, HELP[1]));
+                self.plain(BROADCAST, target, None, a);
+            }
+            One::ShiftLeft(count) | One::ShiftRight(count) | One::ShiftSign(count) => {
+                let which = match which {
+                    One::ShiftLeft(_) => 6,
+                    One::ShiftRight(_) => 2,
+                    _ => 4,
+                };
+                let a = Operand::Register(self.vector(a, HELP[1]));
+                self.asm.evex(op(1, 1, 0x72), which, Some(target), a, FULL, Some(count));
+            }
+            One::Floor | One::Ceil | One::Round => {
+                let mode = match which {
+                    One::Floor => 9,
+                    One::Ceil => 10,
+                    _ => 8,
+                };
+                let a = self.operand(a);
+                self.with(op(3, 1, 0x08), target, None, a, mode);
+            }
+            One::Sqrt | One::ToFloat | One::ToInt => {
+                let code = match which {
+                    One::Sqrt => op(1, 0, 0x51),
+                    One::ToFloat => op(1, 0, 0x5b),
+                    _ => op(1, 2, 0x5b),
+                };
+                let a = self.operand(a);
+                self.plain(code, target, None, a);
+            }
+        }
+        self.done(to);
+    }
+
+    /// The form by what the result's register holds: 132 multiplies it by the last operand and adds the middle one, 213
+    /// by the middle one and adds the last, 231 adds to it the product of both.
+    fn mul_add(&mut self, to: V, a: Source, b: Source, c: Source) {
+        const F132: Opcode = op(2, 1, 0x98);
+        const F213: Opcode = op(2, 1, 0xa8);
+        const F231: Opcode = op(2, 1, 0xb8);
+        let target = self.target(to);
+        let swap = self.in_register(a).is_none() && self.in_register(b).is_some();
+        let (a, b) = if swap { (b, a) } else { (a, b) };
+        let a = self.vector(a, HELP[1]);
+        match (self.in_register(b), self.in_register(c)) {
+            (None, Some(c)) => {
+                let b = self.operand(b);
+                if target == c {
+                    self.plain(F231, target, Some(a), b);
+                } else {
+                    self.fill_register(target, a);
+                    self.plain(F132, target, Some(c), b);
+                }
+            }
+            (Some(b), Some(c)) if target == c => self.plain(F231, target, Some(a), Operand::Register(b)),
+            (b_register, _) => {
+                // The second helper may hold the first factor, and the first is free: no result depends on it yet.
+                let b = b_register.unwrap_or_else(|| self.vector(b, HELP[0]));
+                let c = self.operand(c);
+                let factor = if target == b { a } else { b };
+                if target != b {
+                    self.fill_register(target, a);
+                }
+                self.plain(F213, target, Some(factor), c);
+            }
+        }
+        self.done(to);
+    }
+
+    fn fill_register(&mut self, to: Zmm, from: Zmm) {
+        if to != from {
+            self.plain(MOVE, to, None, Operand::Register(from));
+        }
+    }
+
+    /// Truth tables of `mask ? a : b`, by which of the three the result's register holds.
+    fn select(&mut self, to: V, mask: V, a: Source, b: Source) {
+        let target = self.target(to);
+        let mask = self.vector(Source::Value(mask), HELP[0]);
+        if self.in_register(a) == Some(target) && mask != target {
+            let b = self.operand(b);
+            self.with(LOGIC, target, Some(mask), b, 0xe2);
+        } else if self.in_register(b) == Some(target) && mask != target {
+            let a = self.operand(a);
+            self.with(LOGIC, target, Some(mask), a, 0xb8);
+        } else {
+            let a = self.vector(a, HELP[1]);
+            let b = self.operand(b);
+            self.fill_register(target, mask);
+            self.with(LOGIC, target, Some(a), b, 0xca);
+        }
+        self.done(to);
+    }
+
+    fn extremum(&mut self, larger: bool, to: V, a: Source, b: Source) {
+        let a = self.vector(a, HELP[1]);
+        let b = self.operand(b);
+        let target = self.target(to);
+        let best = if target == a { HELP[0] } else { target };
+        self.plain(two_code(if larger { Two::Larger } else { Two::Smaller }), best, Some(a), b);
+        let (code, immediate) = comparison(Test::Unordered, Kind::Float);
+        self.asm.evex(code, SCRATCH.0, Some(a), Operand::Register(a), FULL, Some(immediate));
+        self.masked(MOVE, best, Operand::Register(a), SCRATCH, false);
+        self.fill_register(target, best);
+        self.done(to);
+    }
+}
+
+fn mask_of(lanes: Lanes) -> Mask {
+    match lanes {
+        Lanes::All => NO_MASK,
+        Lanes::Tail => TAIL,
+        Lanes::Guarded => GUARD,
+    }
+}
+
+fn two_code(which: Two) -> Opcode {
+    match which {
+        Two::Add => op(1, 0, 0x58),
+        Two::Sub => op(1, 0, 0x5c),
+        Two::Mul => op(1, 0, 0x59),
+        Two::Div => op(1, 0, 0x5e),
+        Two::Smaller => op(1, 0, 0x5d),
+        Two::Larger => op(1, 0, 0x5f),
+        Two::IntAdd => op(1, 1, 0xfe),
+        Two::IntSub => op(1, 1, 0xfa),
+        Two::IntMul => op(2, 1, 0x40),
+        Two::IntMin => op(2, 1, 0x39),
+        Two::IntMax => op(2, 1, 0x3d),
+        Two::And => op(1, 1, 0xdb),
+        Two::Or => op(1, 1, 0xeb),
+        Two::Xor => op(1, 1, 0xef),
+        Two::ShiftLeft => op(2, 1, 0x47),
+        Two::ShiftRight => op(2, 1, 0x45),
+    }
+}
+
+/// The instruction and its predicate.
+fn comparison(test: Test, kind: Kind) -> (Opcode, u8) {
+    if kind == Kind::Float {
+        let predicate = match test {
+            Test::Equal => 0x00,
+            Test::NotEqual => 0x04,
+            Test::Less => 0x11,
+            Test::LessEqual => 0x12,
+            Test::Greater => 0x1e,
+            Test::GreaterEqual => 0x1d,
+            Test::Unordered => 0x03,
+        };
+        return (COMPARE_FLOATS, predicate);
+    }
+    let predicate = match test {
+        Test::Equal => 0,
+        Test::Less => 1,
+        Test::LessEqual => 2,
+        Test::NotEqual => 4,
+        Test::GreaterEqual => 5,
+        Test::Greater => 6,
+        // No integer is.
+        Test::Unordered => 3,
+    };
+    (if kind == Kind::Signed { COMPARE_SIGNED } else { COMPARE_UNSIGNED }, predicate)
+}
