@@ -259,8 +259,13 @@ pub fn clif(target: &Target, kernel: &Kernel, entry: Entry) -> Result<String, Bo
     Ok(format!("; {}\n{}", kernel.name, context.func.display()))
 }
 
-/// The kernel as the host's assembly, with Cranelift's names for blocks.
+/// The kernel as the host's assembly, with Cranelift's names for blocks; AVX-512 code before its registers are written.
 pub fn assembly(target: &Target, kernel: &Kernel, entry: Entry) -> Result<String, Box<Diagnostic>> {
+    if target.wide
+        && let Ok(listing) = avx512::listing(kernel, entry)
+    {
+        return Ok(listing);
+    }
     let mut context = Context::new();
     target.function(kernel, entry, &mut context)?;
     context.set_disasm(true);

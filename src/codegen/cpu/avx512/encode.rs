@@ -230,7 +230,7 @@ impl Encoder<'_> {
             Inst::ToGeneral { to, from } => {
                 let from = self.vector(Source::Value(*from), HELP[1]);
                 let target = self.general_target(*to);
-                self.to_general(target, from);
+                self.move_to_general(target, from);
                 self.asm.extend_sign(target);
                 self.general_done(*to);
             }
@@ -294,7 +294,7 @@ impl Encoder<'_> {
                 let from = self.narrowed(*from, *dtype);
                 if dtype.bytes() == 1 {
                     self.asm.address_of(WORK[0], at);
-                    self.to_general(WORK[1], from);
+                    self.move_to_general(WORK[1], from);
                     self.asm.store_byte(Address::at(WORK[0], 0), WORK[1]);
                 } else {
                     let form = Form { width: 0, ..FULL };
@@ -411,7 +411,7 @@ impl Encoder<'_> {
     }
 
     /// The first lane's bits, in 32 bits.
-    fn to_general(&mut self, to: Gpr, from: Zmm) {
+    fn move_to_general(&mut self, to: Gpr, from: Zmm) {
         let form = Form { width: 0, ..FULL };
         self.asm.evex(op(1, 1, 0x7e), from.0, None, Operand::Register(Zmm(to.0)), form, None);
     }

@@ -38,3 +38,19 @@ pub fn compile(kernel: &Kernel, entry: Entry) -> Result<Vec<u8>, Refusal> {
     let allocation = registers::allocate(&code);
     Ok(encode::encode(&code, &allocation))
 }
+
+/// The kernel's instructions, one a line, and where their registers are: `zmm`, a general register by its number, or a
+/// place on the stack.
+pub fn listing(kernel: &Kernel, entry: Entry) -> Result<String, Refusal> {
+    let code = select::select(kernel, entry)?;
+    let allocation = registers::allocate(&code);
+    let bytes = encode::encode(&code, &allocation).len();
+    let mut text = format!("; {}, AVX-512, {bytes} bytes\n", kernel.name);
+    for inst in &code.insts {
+        text += &format!("{inst:?}\n");
+    }
+    for (register, place) in allocation.places() {
+        text += &format!("; {register:?} is {place:?}\n");
+    }
+    Ok(text)
+}

@@ -34,6 +34,11 @@ impl Allocation {
         // Everything that occurs in the code has a place.
         self.places.get(&register).copied().unwrap_or(Location::Register(0))
     }
+
+    /// All of them, in order.
+    pub fn places(&self) -> impl Iterator<Item = (Register, Location)> {
+        self.places.iter().map(|(r, l)| (*r, *l))
+    }
 }
 
 #[derive(Clone, Copy)]

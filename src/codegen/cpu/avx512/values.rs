@@ -190,7 +190,7 @@ impl Select<'_> {
             (_, DType::Bool) => self.compare(Compare::Ne, from, a, Source::Splat(0)),
             (DType::Bool, _) => self.two(Two::And, a, Source::Splat(bits(to, 1.0))),
             (DType::F32, _) => {
-                let whole = self.to_int(a);
+                let whole = self.truncate(a);
                 if to == DType::I32 {
                     return whole;
                 }
@@ -204,7 +204,7 @@ impl Select<'_> {
     }
 
     /// Towards zero, to the nearest integer that there is; 0 of NaN.
-    fn to_int(&mut self, a: Source) -> Source {
+    fn truncate(&mut self, a: Source) -> Source {
         // Too small gives the smallest already.
         let whole = self.one(One::ToInt, a);
         let above = self.test(Test::GreaterEqual, Kind::Float, a, Source::Splat(2147483648f32.to_bits()));
