@@ -2,7 +2,7 @@
 //! which every value is written before it is read, and no variable is overwritten before its old value was last read.
 
 use super::lower_kernel::{lower_epilogue, lower_kernel};
-use super::lower_order::{Step, order};
+use super::lower_order::{Step, Uses, order};
 use super::lower_runtime::lower_runtime;
 use super::lower_scan::{Buffers, lower_scan};
 use super::widen::widen;
@@ -33,6 +33,7 @@ pub fn lower_groups(grouping: &Grouping) -> Result<Schedule, LowerError> {
         grouping,
         buffers: Vec::new(),
         of_node: BTreeMap::new(),
+        of_var: BTreeMap::new(),
         steps: Vec::new(),
         parts: BTreeMap::new(),
         groups: Vec::new(),
@@ -54,8 +55,9 @@ pub fn lower_groups(grouping: &Grouping) -> Result<Schedule, LowerError> {
         lowering.groups.resize(lowering.steps.len(), i);
     }
     lowering.epilogues();
+    let mut uses = Uses::of(lowering.steps.iter().map(|s| &s.0));
     for (var, node) in std::mem::take(&mut lowering.updates) {
-        lowering.overwrite(var, node);
+        lowering.overwrite(var, node, &mut uses);
     }
     let steps = lowering.steps.len();
     let schedule = lowering.finish();
@@ -78,6 +80,7 @@ struct Lowering<'a> {
     grouping: &'a Grouping,
     buffers: Vec<Buffer>,
     of_node: BTreeMap<NodeId, BufferId>,
+    of_var: BTreeMap<VarId, BufferId>,
     steps: Vec<(Step, Pending, Origin, u64)>,
     /// The nodes that each step computes, by the key of the step.
     parts: BTreeMap<u32, Vec<NodeId>>,
@@ -104,13 +107,17 @@ impl Lowering<'_> {
         }
         let n = self.grouping.graph.node(node);
         let kind = match &n.op {
-            Op::Read(v) => BufferKind::Var(*v),
             Op::Field(i) => BufferKind::Field(*i),
             Op::Clock(c) => BufferKind::Clock(*c),
             Op::Key => BufferKind::Key,
             Op::Literal(values) => BufferKind::Constant(constant_bytes(n.ty.dtype, values)),
             _ => BufferKind::Temporary,
         };
+        if let Op::Read(var) = n.op {
+            let id = self.variable(var, node);
+            self.of_node.insert(node, id);
+            return id;
+        }
         if is_buffer(&n.op) {
             let same = |b: &Buffer| b.kind == kind && b.dtype == n.ty.dtype && b.len == n.ty.elements();
             if let Some(i) = self.buffers.iter().position(same) {
@@ -120,6 +127,19 @@ impl Lowering<'_> {
             }
         }
         self.add_buffer(node, kind)
+    }
+
+    /// The buffer of a variable, whose type is that of the node.
+    fn variable(&mut self, var: VarId, node: NodeId) -> BufferId {
+        if let Some(&id) = self.of_var.get(&var) {
+            return id;
+        }
+        let n = self.grouping.graph.node(node);
+        let (dtype, len, shape, origin) = (n.ty.dtype, n.ty.elements(), n.ty.shape.clone(), n.origin);
+        self.buffers.push(Buffer { kind: BufferKind::Var(var), dtype, len, shape, origin });
+        let id = BufferId(self.buffers.len() as u32 - 1);
+        self.of_var.insert(var, id);
+        id
     }
 
     fn group(&mut self, group: &Group) -> Result<(), LowerError> {
@@ -152,6 +172,7 @@ impl Lowering<'_> {
     /// Lets products and convolutions finish their tiles by the one kernel that reads their result, if that goes element by
     /// element and nobody else needs the result.
     fn epilogues(&mut self) {
+        let mut uses = Uses::of(self.steps.iter().map(|s| &s.0));
         for product in 0..self.steps.len() {
             let Pending::Runtime(work, None) = &self.steps[product].1 else { continue };
             let (c, sizes) = match work {
@@ -165,8 +186,7 @@ impl Lowering<'_> {
             if self.buffers[c.0 as usize].dtype != DType::F32 {
                 continue;
             }
-            let mut readers = (0..self.steps.len()).filter(|&i| self.steps[i].0.reads.contains(&c));
-            let (Some(reader), None) = (readers.next(), readers.next()) else { continue };
+            let [reader] = *uses.readers(c) else { continue };
             let group = &self.grouping.groups[self.groups[reader]];
             let updates = |&(_, node): &(VarId, NodeId)| group.roots.iter().any(|r| r.target == node);
             // A variable's new value is read once more, by the variable.
@@ -184,6 +204,8 @@ impl Lowering<'_> {
             let kernel = merge_args(&kernel, &args, c, result);
             args.retain(|a| *a != c);
             let (origin, flops, key) = (self.steps[reader].2, self.steps[reader].3, self.steps[reader].0.key);
+            uses.remove(product, &self.steps[product].0);
+            uses.remove(reader, &self.steps[reader].0);
             let step = &mut self.steps[product];
             if let Pending::Runtime(work, slot) = &mut step.1 {
                 work.map_buffers(&mut |b| {
@@ -200,6 +222,7 @@ impl Lowering<'_> {
             self.parts.entry(key).or_default().extend(own);
             (step.2, step.3) = (origin, step.3 + flops);
             step.0 = Step::of(&step.1, key);
+            uses.add(product, &step.0);
             // The reader is done: nothing is left of it.
             self.steps[reader].0 = Step { reads: Vec::new(), writes: Vec::new(), after: Vec::new(), key };
             self.steps[reader].1 = Pending::Loops(Kernel::default(), Vec::new());
@@ -210,41 +233,38 @@ impl Lowering<'_> {
 
     /// Writes a variable's new value in its place: at once if all other readers of the old value can go before the
     /// writers, else by a copy at the end.
-    fn overwrite(&mut self, var: VarId, node: NodeId) {
+    fn overwrite(&mut self, var: VarId, node: NodeId, uses: &mut Uses) {
         let new = self.buffer(node);
-        let kind = BufferKind::Var(var);
-        let old = match self.buffers.iter().position(|b| b.kind == kind) {
-            Some(i) => BufferId(i as u32),
-            None => {
-                self.buffers.push(Buffer { kind, ..self.buffers[new.0 as usize].clone() });
-                BufferId(self.buffers.len() as u32 - 1)
-            }
-        };
+        let old = self.variable(var, node);
         let same_type = |a: &Buffer, b: &Buffer| a.dtype == b.dtype && a.len == b.len;
         let fits = same_type(&self.buffers[new.0 as usize], &self.buffers[old.0 as usize]);
-        let steps: Vec<&Step> = self.steps.iter().map(|s| &s.0).collect();
-        let writers: Vec<usize> = (0..steps.len()).filter(|&i| steps[i].writes.contains(&new)).collect();
-        let readers: Vec<usize> =
-            (0..steps.len()).filter(|&i| steps[i].reads.contains(&old) && !writers.contains(&i)).collect();
+        let writers = uses.writers(new).to_vec();
+        let readers: Vec<usize> = uses.readers(old).iter().copied().filter(|i| !writers.contains(i)).collect();
         let in_kernel = writers.iter().all(|&w| match &self.steps[w].1 {
             Pending::Loops(kernel, args) => !args.contains(&old) || can_merge(kernel, args, new, old),
             Pending::Runtime(..) => !self.steps[w].0.reads.contains(&old),
         });
-        let reached = super::lower_order::reachable(&steps, &writers);
-        if fits && in_kernel && !writers.is_empty() && !readers.iter().any(|r| reached[*r]) {
-            for &w in &writers {
-                self.steps[w].0.after.extend(&readers);
-            }
-            for (step, pending, ..) in &mut self.steps {
+        if fits && in_kernel && !writers.is_empty() && !uses.reach(|i| &self.steps[i].0, &writers, &readers) {
+            let mut changed: Vec<usize> = [uses.readers(new), &writers].concat();
+            changed.sort_unstable();
+            changed.dedup();
+            for i in changed {
+                let (step, pending, ..) = &mut self.steps[i];
+                uses.remove(i, step);
                 replace(pending, new, old);
-                *step = Step { after: std::mem::take(&mut step.after), ..Step::of(pending, step.key) };
+                let mut after = std::mem::take(&mut step.after);
+                if writers.contains(&i) {
+                    after.extend(&readers);
+                }
+                *step = Step { after, ..Step::of(pending, step.key) };
+                uses.add(i, step);
             }
         } else if fits {
             let (dtype, len) = (self.buffers[new.0 as usize].dtype, self.buffers[new.0 as usize].len);
             let pending = Pending::Loops(copy_kernel(dtype, len), vec![old, new]);
-            let after = (0..self.steps.len()).filter(|&i| self.steps[i].0.reads.contains(&old)).collect();
-            let step = Step { after, ..Step::of(&pending, u32::MAX) };
+            let step = Step { after: uses.readers(old).to_vec(), ..Step::of(&pending, u32::MAX) };
             let origin = self.grouping.graph.node(node).origin;
+            uses.add(self.steps.len(), &step);
             self.steps.push((step, pending, origin, 0));
         }
     }

@@ -59,17 +59,98 @@ fn followers(steps: &[&Step]) -> Vec<Vec<usize>> {
     out
 }
 
-/// The steps that come after any of these for certain.
-pub(super) fn reachable(steps: &[&Step], from: &[usize]) -> Vec<bool> {
-    let followers = followers(steps);
-    let mut reached = vec![false; steps.len()];
-    let mut open: Vec<usize> = from.iter().flat_map(|&f| followers[f].iter().copied()).collect();
-    while let Some(next) = open.pop() {
-        if !std::mem::replace(&mut reached[next], true) {
-            open.extend(&followers[next]);
+/// Who reads, writes and waits, kept up to date while steps change, so that a change costs no look at all steps.
+#[derive(Default)]
+pub(super) struct Uses {
+    readers: Vec<Vec<usize>>,
+    writers: Vec<Vec<usize>>,
+    /// For each step, those that have it in their `after`.
+    waiting: Vec<Vec<usize>>,
+}
+
+impl Uses {
+    pub fn of<'a>(steps: impl Iterator<Item = &'a Step>) -> Uses {
+        let mut uses = Uses::default();
+        steps.enumerate().for_each(|(i, step)| uses.add(i, step));
+        uses
+    }
+
+    /// The steps that read a buffer, in order.
+    pub fn readers(&self, buffer: BufferId) -> &[usize] {
+        self.readers.get(buffer.0 as usize).map_or(&[], |list| list)
+    }
+
+    /// The steps that write a buffer, in order.
+    pub fn writers(&self, buffer: BufferId) -> &[usize] {
+        self.writers.get(buffer.0 as usize).map_or(&[], |list| list)
+    }
+
+    pub fn add(&mut self, number: usize, step: &Step) {
+        let places = places(step);
+        for (list, at) in places {
+            let lists = self.lists(list);
+            if lists.len() <= at {
+                lists.resize(at + 1, Vec::new());
+            }
+            if let Err(place) = lists[at].binary_search(&number) {
+                lists[at].insert(place, number);
+            }
         }
     }
-    reached
+
+    /// Forgets what a step was before it changes.
+    pub fn remove(&mut self, number: usize, step: &Step) {
+        for (list, at) in places(step) {
+            if let Some(users) = self.lists(list).get_mut(at)
+                && let Ok(place) = users.binary_search(&number)
+            {
+                users.remove(place);
+            }
+        }
+    }
+
+    fn lists(&mut self, list: List) -> &mut Vec<Vec<usize>> {
+        match list {
+            List::Readers => &mut self.readers,
+            List::Writers => &mut self.writers,
+            List::Waiting => &mut self.waiting,
+        }
+    }
+
+    /// Whether any of `to` comes after any of `from` for certain.
+    pub fn reach<'a>(&self, step: impl Fn(usize) -> &'a Step, from: &[usize], to: &[usize]) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = from.to_vec();
+        while let Some(at) = open.pop() {
+            let waiting = self.waiting.get(at).into_iter().flatten();
+            let reading = step(at).writes.iter().flat_map(|b| self.readers(*b));
+            // A reader of a variable's old value is listed in the writer's `after` instead.
+            let reading = reading.filter(|&&i| i != at && !step(at).after.contains(&i));
+            for &next in waiting.chain(reading) {
+                if to.contains(&next) {
+                    return true;
+                }
+                if seen.insert(next) {
+                    open.push(next);
+                }
+            }
+        }
+        false
+    }
+}
+
+#[derive(Clone, Copy)]
+enum List {
+    Readers,
+    Writers,
+    Waiting,
+}
+
+/// Where a step is listed.
+fn places(step: &Step) -> Vec<(List, usize)> {
+    let reads = step.reads.iter().map(|b| (List::Readers, b.0 as usize));
+    let writes = step.writes.iter().map(|b| (List::Writers, b.0 as usize));
+    reads.chain(writes).chain(step.after.iter().map(|&a| (List::Waiting, a))).collect()
 }
 
 /// The order of execution.

@@ -12,6 +12,8 @@ pub const ALIGN: usize = 64;
 
 /// One zeroed allocation.
 pub(super) struct Block {
+    /// Where the allocation begins; what is used of it begins at the next multiple of [`ALIGN`].
+    start: NonNull<u8>,
     at: NonNull<u8>,
     len: usize,
 }
@@ -25,16 +27,17 @@ impl Block {
     pub fn new(len: usize) -> Block {
         let layout = Self::layout(len);
         // SAFETY: the layout is not empty.
-        let at = unsafe { alloc_zeroed(layout) };
-        match NonNull::new(at) {
-            Some(at) => Block { at, len },
-            None => handle_alloc_error(layout),
-        }
+        let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { handle_alloc_error(layout) };
+        // SAFETY: the layout has room for the distance to the next multiple.
+        let at = unsafe { start.add(start.align_offset(ALIGN)) };
+        Block { start, at, len }
     }
 
+    /// Aligned as little as the system does by itself: it then gives pages that are zero without writing to them.
     fn layout(len: usize) -> Layout {
+        let layout = Layout::from_size_align(len.max(1).saturating_add(ALIGN), 16);
         // More than `isize::MAX` bytes are no allocation on any machine.
-        Layout::from_size_align(len.max(1), ALIGN).unwrap_or(Layout::new::<u8>())
+        layout.unwrap_or_else(|_| handle_alloc_error(Layout::new::<u8>()))
     }
 
     pub fn len(&self) -> usize {
@@ -59,7 +62,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.
-        unsafe { dealloc(self.at.as_ptr(), Self::layout(self.len)) }
+        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.len)) }
     }
 }
 

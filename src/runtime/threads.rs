@@ -2,25 +2,35 @@
 //! on the calling thread and on workers. Invariant: what a piece computes depends on its index only, so results do not
 //! depend on the number of threads; a call allocates nothing.
 //!
-//! Chunks of pieces are claimed by compare-and-swap, and the caller claims too: where another process holds a core,
-//! the caller simply does more of the work instead of waiting for a worker that is not scheduled. Workers spin for a
-//! while after each job (regions follow each other within microseconds in a training step) and then park.
+//! Each thread has a run of chunks of its own, at the same place of every job: what it wrote in one job, it finds in its
+//! own cache in the next. Chunks are claimed by compare-and-swap, one's own from the front, then those of others from the
+//! back, and the caller claims too: where another process holds a core, the caller simply does more of the work instead
+//! of waiting for a worker that is not scheduled. Workers spin for a while after each job (regions follow each other within
+//! microseconds in a training step) and then park. A worker that finds itself on the caller's core only gets in its way:
+//! it parks at once and is left alone for a while.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Pauses of an idle worker before it parks: about 0.3 ms.
 const IDLE_SPINS: u32 = 20_000;
 /// Pauses of a caller that waits for the last pieces before it starts to yield its core.
 const WAIT_SPINS: u32 = 2_000;
-/// Bits of the ticket for each of the number of chunks and the next chunk.
-const CHUNK_BITS: u32 = 12;
+/// Pauses of an idle worker from one look at the core that it is on to the next.
+const LOOK_SPINS: u32 = 64;
+/// How long a worker that was on the caller's core is left alone.
+const LEFT_ALONE: Duration = Duration::from_millis(2);
+/// Bits of a ticket for each of the end of a run and its next chunk.
+const CHUNK_BITS: u32 = 10;
 const CHUNK_MASK: u64 = (1 << CHUNK_BITS) - 1;
+/// Bits for the caller's core.
+const CORE_BITS: u32 = 12;
+const CORE_MASK: u64 = (1 << CORE_BITS) - 1;
 
 /// The job's function: piece index, then slot (an index below [`Pool::threads`] that no other thread has meanwhile).
 type Function = dyn Fn(usize, usize) + Sync;
@@ -32,6 +42,7 @@ struct Line<T>(T);
 struct Job {
     function: *const Function,
     pieces: usize,
+    chunks: usize,
 }
 
 /// What a thread did of one job: from its first chunk to the end of its last.
@@ -44,8 +55,9 @@ pub struct Stint {
 }
 
 struct Shared {
-    /// `epoch << 24 | chunks << 12 | next`: a chunk is claimed by counting `next` up.
-    ticket: Line<AtomicU64>,
+    /// Of each thread: the number of the job, the caller's core, the end of its run of chunks and the next one of it, from
+    /// the highest bits to the lowest. A chunk is claimed by counting `next` up or the end down.
+    tickets: Vec<Line<AtomicU64>>,
     /// Chunks of the present job that are finished.
     done: Line<AtomicUsize>,
     /// Set while some call uses the workers; other calls meanwhile run serially.
@@ -82,31 +94,32 @@ impl Shared {
 
     /// As [`Shared::work`]; whether there was a chunk.
     fn claim(&self, slot: usize) -> bool {
-        let mut found = false;
-        let mut ticket = self.ticket.0.load(Ordering::Acquire);
-        loop {
-            let (chunks, next) = (chunks_of(ticket), ticket & CHUNK_MASK);
-            if next >= chunks {
-                return found;
-            }
-            match self.ticket.0.compare_exchange_weak(ticket, ticket + 1, Ordering::AcqRel, Ordering::Acquire) {
-                Err(seen) => ticket = seen,
-                Ok(_) => {
-                    found = true;
-                    self.chunk(next as usize, chunks as usize, slot);
-                    self.done.0.fetch_add(1, Ordering::Release);
-                    ticket = self.ticket.0.load(Ordering::Acquire);
+        let (mut found, threads) = (false, self.tickets.len());
+        for turn in 0..threads {
+            let line = &self.tickets[(slot + turn) % threads].0;
+            let mut ticket = line.load(Ordering::Acquire);
+            while let Some((next, end)) = run_of(ticket) {
+                let (less, chunk) = if turn == 0 { (ticket + 1, next) } else { (ticket - (1 << CHUNK_BITS), end - 1) };
+                match line.compare_exchange_weak(ticket, less, Ordering::AcqRel, Ordering::Acquire) {
+                    Err(seen) => ticket = seen,
+                    Ok(_) => {
+                        found = true;
+                        self.chunk(chunk as usize, slot);
+                        self.done.0.fetch_add(1, Ordering::Release);
+                        ticket = line.load(Ordering::Acquire);
+                    }
                 }
             }
         }
+        found
     }
 
-    fn chunk(&self, chunk: usize, chunks: usize, slot: usize) {
+    fn chunk(&self, chunk: usize, slot: usize) {
         // SAFETY: this thread has claimed a chunk of the present job and not yet counted it as done, so the caller is
         // still inside `run`: the job is not being written and its function is alive.
-        let (function, pieces) = unsafe {
+        let (function, pieces, chunks) = unsafe {
             let job = &*self.job.get();
-            (&*job.function, job.pieces)
+            (&*job.function, job.pieces, job.chunks)
         };
         let run =
             || (part(pieces, chunks, chunk)..part(pieces, chunks, chunk + 1)).for_each(|piece| function(piece, slot));
@@ -116,8 +129,29 @@ impl Shared {
     }
 }
 
-fn chunks_of(ticket: u64) -> u64 {
-    (ticket >> CHUNK_BITS) & CHUNK_MASK
+/// The chunks of a run that nobody has claimed: the first, and the one after the last.
+fn run_of(ticket: u64) -> Option<(u64, u64)> {
+    let (next, end) = (ticket & CHUNK_MASK, (ticket >> CHUNK_BITS) & CHUNK_MASK);
+    (next < end).then_some((next, end))
+}
+
+/// The core that runs this thread, in the bits of a ticket; none where the system does not tell.
+fn core() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        unsafe extern "C" {
+            fn sched_getcpu() -> std::ffi::c_int;
+        }
+        // SAFETY: the C library's function takes nothing and touches no memory of ours.
+        u64::try_from(unsafe { sched_getcpu() }).ok().filter(|core| *core < CORE_MASK)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Whether this thread is on the core that the ticket's job was called on.
+fn crowded(ticket: u64) -> bool {
+    core() == Some((ticket >> (2 * CHUNK_BITS)) & CORE_MASK)
 }
 
 /// Where part `index` begins when `total` things are cut into `parts` runs as even as possible.
@@ -126,9 +160,22 @@ pub fn part(total: usize, parts: usize, index: usize) -> usize {
     each * index + more.min(index)
 }
 
+/// What a worker is doing, for the caller.
+#[derive(Default)]
+struct Rest {
+    /// One of the constants below.
+    kind: AtomicU8,
+    /// Nanoseconds from the pool's start to when it found itself on the caller's core.
+    since: AtomicU64,
+}
+
+const AWAKE: u8 = 0;
+const ASLEEP: u8 = 1;
+const OUT_OF_THE_WAY: u8 = 2;
+
 struct Worker {
     thread: Thread,
-    asleep: Arc<AtomicBool>,
+    rest: Arc<Rest>,
     handle: Option<JoinHandle<()>>,
 }
 
@@ -136,6 +183,7 @@ struct Worker {
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
+    started: Instant,
 }
 
 impl Pool {
@@ -144,25 +192,28 @@ impl Pool {
     pub fn new(threads: usize) -> Pool {
         fn nothing(_: usize, _: usize) {}
         let shared = Arc::new(Shared {
-            ticket: Line(AtomicU64::new(0)),
+            // Nothing to do, called on no core.
+            tickets: (0..threads.clamp(1, CHUNK_MASK as usize))
+                .map(|_| Line(AtomicU64::new(CORE_MASK << (2 * CHUNK_BITS))))
+                .collect(),
             done: Line(AtomicUsize::new(0)),
             busy: Line(AtomicBool::new(false)),
-            job: UnsafeCell::new(Job { function: &nothing, pieces: 0 }),
+            job: UnsafeCell::new(Job { function: &nothing, pieces: 0, chunks: 0 }),
             stop: AtomicBool::new(false),
             recording: AtomicBool::new(false),
             stints: Mutex::new(Vec::new()),
             panic: Mutex::new(None),
         });
+        let started = Instant::now();
         let mut workers = Vec::new();
-        for slot in 1..threads {
-            let asleep = Arc::new(AtomicBool::new(false));
-            let (theirs, flag) = (shared.clone(), asleep.clone());
-            let spawned =
-                std::thread::Builder::new().name(format!("nnc-{slot}")).spawn(move || idle(&theirs, &flag, slot));
-            let Ok(handle) = spawned else { break };
-            workers.push(Worker { thread: handle.thread().clone(), asleep, handle: Some(handle) });
+        for slot in 1..shared.tickets.len() {
+            let rest = Arc::new(Rest::default());
+            let (theirs, own) = (shared.clone(), rest.clone());
+            let life = move || idle(&theirs, &own, slot, started);
+            let Ok(handle) = std::thread::Builder::new().name(format!("nnc-{slot}")).spawn(life) else { break };
+            workers.push(Worker { thread: handle.thread().clone(), rest, handle: Some(handle) });
         }
-        Pool { shared, workers }
+        Pool { shared, workers, started }
     }
 
     /// How many threads compute at the same time, the caller's included.
@@ -196,20 +247,33 @@ impl Pool {
             return (0..pieces).for_each(|piece| f(piece, 0));
         }
         let shared = &*self.shared;
-        let chunks = pieces.min(64 * self.threads()).min(CHUNK_MASK as usize);
-        let old = shared.ticket.0.load(Ordering::Relaxed);
-        let epoch = (old >> (2 * CHUNK_BITS)).wrapping_add(1);
+        let threads = self.threads();
+        let chunks = pieces.min(64 * threads).min(CHUNK_MASK as usize);
+        let old = shared.tickets[0].0.load(Ordering::Relaxed);
+        let job = (old >> (2 * CHUNK_BITS + CORE_BITS)).wrapping_add(1);
+        let head = job << CORE_BITS | core().unwrap_or(CORE_MASK);
         // SAFETY: this thread holds `busy` and all chunks of the former job are done, so nobody reads `job`. The
         // lifetime of `f` is erased; this function returns only after the last chunk is done.
         unsafe {
             let function = std::mem::transmute::<*const (dyn Fn(usize, usize) + Sync + '_), *const Function>(f);
-            *shared.job.get() = Job { function, pieces };
+            *shared.job.get() = Job { function, pieces, chunks };
         }
         shared.done.0.store(0, Ordering::Relaxed);
-        // Sequentially consistent, as is the worker's `asleep`: either it sees the ticket or this thread sees it sleep.
-        shared.ticket.0.store(epoch << (2 * CHUNK_BITS) | (chunks as u64) << CHUNK_BITS, Ordering::SeqCst);
+        // Sequentially consistent, as is the worker's rest: either it sees the ticket or this thread sees it sleep.
+        for (slot, line) in shared.tickets.iter().enumerate().take(threads) {
+            let (next, end) = (part(chunks, threads, slot) as u64, part(chunks, threads, slot + 1) as u64);
+            line.0.store(head << (2 * CHUNK_BITS) | end << CHUNK_BITS | next, Ordering::SeqCst);
+        }
         for worker in self.workers.iter().take(chunks - 1) {
-            if worker.asleep.load(Ordering::SeqCst) {
+            let wake = match worker.rest.kind.load(Ordering::SeqCst) {
+                AWAKE => false,
+                ASLEEP => true,
+                _ => {
+                    let since = Duration::from_nanos(worker.rest.since.load(Ordering::Relaxed));
+                    self.started.elapsed().saturating_sub(since) > LEFT_ALONE
+                }
+            };
+            if wake {
                 worker.thread.unpark();
             }
         }
@@ -241,28 +305,42 @@ impl Drop for Pool {
 }
 
 /// A worker's life: work when there is a ticket, else spin, else park.
-fn idle(shared: &Shared, asleep: &AtomicBool, slot: usize) {
-    let waiting = || {
-        let ticket = shared.ticket.0.load(Ordering::SeqCst);
-        ticket & CHUNK_MASK >= chunks_of(ticket) && !shared.stop.load(Ordering::SeqCst)
+fn idle(shared: &Shared, rest: &Rest, slot: usize, started: Instant) {
+    let own = &shared.tickets[slot].0;
+    let waiting = |ticket: u64| run_of(ticket).is_none() && !shared.stop.load(Ordering::SeqCst);
+    let sleep = |kind: u8, ready: &dyn Fn() -> bool| {
+        rest.kind.store(kind, Ordering::SeqCst);
+        if !ready() {
+            std::thread::park();
+        }
+        rest.kind.store(AWAKE, Ordering::SeqCst);
     };
     loop {
         let mut spins = 0;
-        while waiting() {
+        let mut ticket = own.load(Ordering::SeqCst);
+        let mut away = false;
+        while waiting(ticket) {
             spins += 1;
+            if spins % LOOK_SPINS == 0 && crowded(ticket) {
+                away = true;
+                break;
+            }
             if spins < IDLE_SPINS {
                 std::hint::spin_loop();
-                continue;
+            } else {
+                sleep(ASLEEP, &|| !waiting(own.load(Ordering::SeqCst)));
+                spins = 0;
             }
-            asleep.store(true, Ordering::SeqCst);
-            if waiting() {
-                std::thread::park();
-            }
-            asleep.store(false, Ordering::SeqCst);
-            spins = 0;
+            ticket = own.load(Ordering::SeqCst);
         }
         if shared.stop.load(Ordering::SeqCst) {
             return;
+        }
+        if away || crowded(ticket) {
+            // The caller does this worker's part. It is only woken again after a while, maybe on another core.
+            rest.since.store(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            sleep(OUT_OF_THE_WAY, &|| shared.stop.load(Ordering::SeqCst));
+            continue;
         }
         shared.work(slot);
     }
@@ -353,16 +431,16 @@ mod tests {
     fn parked_workers_wake_up() {
         let pool = Pool::new(2);
         std::thread::sleep(std::time::Duration::from_millis(20));
-        let seen = Mutex::new(std::collections::BTreeSet::new());
-        // Each of the two pieces waits for the other, so both threads must take part.
-        let arrived = AtomicUsize::new(0);
-        pool.run_slots(2, &|_, slot| {
-            arrived.fetch_add(1, Ordering::SeqCst);
-            while arrived.load(Ordering::SeqCst) < 2 {
-                std::thread::yield_now();
-            }
-            seen.lock().unwrap().insert(slot);
-        });
-        assert_eq!(seen.into_inner().unwrap().len(), 2);
+        if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+            return;
+        }
+        // A worker that wakes on the caller's core leaves the work to it, so there is more than one try.
+        let seen = AtomicBool::new(false);
+        while !seen.load(Ordering::SeqCst) {
+            pool.run_slots(2, &|_, slot| {
+                seen.fetch_or(slot == 1, Ordering::SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            });
+        }
     }
 }
