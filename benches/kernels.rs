@@ -1,11 +1,16 @@
 //! Speed of the matrix product and the convolutions beside a bare loop of fused multiplications on as many threads:
 //! `cargo bench --bench kernels [threads]`. Minima and medians of many short runs.
+//!
+//! The command in `NNC_MATMUL_PEER` is another library beside us: it gets lines `KIND M N K THREADS` (`NN`, `TN` or `NT`: which
+//! operand is stored transposed) and answers each with the median seconds of the product. It waits while we measure.
 
 use nnc::runtime::kernels::conv::Conv2d;
 use nnc::runtime::kernels::gemm::{Matmul, View};
 use nnc::runtime::kernels::peak;
 use nnc::runtime::threads::Pool;
-use std::time::Instant;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Minimum and median seconds of a call.
 fn time(mut f: impl FnMut()) -> (f64, f64) {
@@ -21,12 +26,12 @@ fn time(mut f: impl FnMut()) -> (f64, f64) {
     (seconds[0], seconds[seconds.len() / 2])
 }
 
-fn report(name: &str, peak: f64, work: f64, f: impl FnMut()) {
-    // Words among the arguments choose measurements.
+/// Gives the median seconds; none if the words among the arguments choose other measurements.
+fn report(name: &str, peak: f64, work: f64, f: impl FnMut()) -> Option<f64> {
     let mut words =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-') && arg.parse::<usize>().is_err()).peekable();
     if words.peek().is_some() && !words.any(|word| name.contains(&word)) {
-        return;
+        return None;
     }
     let (best, median) = time(f);
     let rate = work / best / 1e9;
@@ -36,6 +41,35 @@ fn report(name: &str, peak: f64, work: f64, f: impl FnMut()) {
         median * 1e6,
         100.0 * rate / peak
     );
+    Some(median)
+}
+
+/// Another library's matrix products, in a process of its own.
+struct Rival {
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    ratios: Vec<f64>,
+}
+
+impl Rival {
+    fn start() -> Option<Rival> {
+        let command = std::env::var("NNC_MATMUL_PEER").ok()?;
+        let mut words = command.split_whitespace();
+        let child = Command::new(words.next()?).args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|e| println!("{command} is left out: {e}")).ok()?;
+        let (questions, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        Some(Rival { questions, answers, ratios: Vec::new() })
+    }
+
+    /// Its median seconds.
+    fn ask(&mut self, question: &str) -> Option<f64> {
+        writeln!(self.questions, "{question}").ok()?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line).ok()?;
+        // Its threads may spin for a while.
+        std::thread::sleep(Duration::from_millis(250));
+        line.trim().parse().ok()
+    }
 }
 
 fn floats(count: usize) -> Vec<f32> {
@@ -63,7 +97,7 @@ impl Scratch {
     }
 }
 
-fn matmul(pool: &Pool, peak: f64, kind: &str, [m, n, k]: [usize; 3]) {
+fn matmul(pool: &Pool, peak: f64, rival: &mut Option<Rival>, kind: &str, [m, n, k]: [usize; 3]) {
     let view = |rows, cols, transposed| match transposed {
         false => View { row_stride: cols, col_stride: 1, batch_stride: rows * cols },
         true => View { row_stride: 1, col_stride: rows, batch_stride: rows * cols },
@@ -72,10 +106,16 @@ fn matmul(pool: &Pool, peak: f64, kind: &str, [m, n, k]: [usize; 3]) {
     let shape = Matmul { batch: 1, m, n, k, a, b, c_row_stride: n, c_batch_stride: m * n, accumulate: false };
     let (a, b, mut c) = (floats(m * k), floats(k * n), floats(m * n));
     let mut scratch = Scratch::new(shape.workspace(pool.threads()));
-    report(&format!("{kind} {m} x {n} x {k}"), peak, (2 * m * n * k) as f64, || {
+    let ours = report(&format!("{kind} {m} x {n} x {k}"), peak, (2 * m * n * k) as f64, || {
         // SAFETY: the vectors have the shape's sizes.
         unsafe { shape.run(pool, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), scratch.at(), None) }
     });
+    if let (Some(rival), Some(ours)) = (rival, ours)
+        && let Some(theirs) = rival.ask(&format!("{kind} {m} {n} {k} {}", pool.threads()))
+    {
+        println!("{:44} {:22.1} us median, {:.2} times ours", "", theirs * 1e6, theirs / ours);
+        rival.ratios.push((theirs / ours).ln());
+    }
 }
 
 /// The three directions of one square convolution: images, input channels, size of the maps, output channels, size of the
@@ -128,6 +168,23 @@ fn resnet18(batch: usize, size: usize) -> impl Iterator<Item = [usize; 6]> {
     })
 }
 
+/// Rows, columns and depth: squares, layers of usual nets, small ones.
+const SHAPES: [[usize; 3]; 11] = [
+    [1024, 1024, 1024],
+    [2048, 2048, 2048],
+    [128, 512, 784],
+    [128, 512, 512],
+    [1024, 384, 384],
+    [1024, 1536, 384],
+    [256, 256, 1024],
+    [700, 10000, 256],
+    [64, 128, 3136],
+    [64, 10, 128],
+    [32, 32, 64],
+];
+/// One row.
+const VECTORS: [[usize; 3]; 2] = [[1, 768, 768], [1, 3072, 768]];
+
 fn main() {
     let threads = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2);
     let pool = Pool::new(threads);
@@ -140,13 +197,19 @@ fn main() {
     for shape in small.into_iter().chain(tiny).chain(stems).chain(resnets) {
         convolution(&pool, peak, shape);
     }
+    let mut rival = Rival::start();
     for kind in ["NN", "TN", "NT"] {
-        for shape in
-            [[1024, 1024, 1024], [128, 512, 784], [1024, 384, 384], [64, 128, 3136], [3136, 128, 64], [64, 10, 128]]
-        {
-            matmul(&pool, peak, kind, shape);
+        for shape in SHAPES {
+            matmul(&pool, peak, &mut rival, kind, shape);
         }
     }
-    matmul(&pool, peak, "NN", [1, 3072, 768]);
-    matmul(&pool, peak, "NT", [1, 3072, 768]);
+    for kind in ["NN", "NT"] {
+        for shape in VECTORS {
+            matmul(&pool, peak, &mut rival, kind, shape);
+        }
+    }
+    if let Some(Rival { ratios, .. }) = rival.filter(|r| !r.ratios.is_empty()) {
+        let mean = (ratios.iter().sum::<f64>() / ratios.len() as f64).exp();
+        println!("the other library takes {mean:.2} times as long, geometric mean of {}", ratios.len());
+    }
 }
