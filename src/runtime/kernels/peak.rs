@@ -29,7 +29,7 @@ pub struct Peaks {
 /// Sizes where the system does not tell: each core's own cache, and the one that cores share.
 const CACHES: [usize; 2] = [512 << 10, 8 << 20];
 /// Memory that is taken to measure the main memory, at most and at least.
-const MOST: usize = 96 << 20;
+const MOST: usize = 128 << 20;
 const LEAST: usize = 16 << 20;
 /// Independent sums: enough to hide the latency of the multiplication on two units.
 const SUMS: usize = 12;
@@ -39,7 +39,7 @@ impl Peaks {
     pub fn measure(pool: &Pool) -> Peaks {
         let threads = pool.threads();
         let [own, shared] = cache_sizes();
-        let mut memory = vec![1f32; (2 * shared).clamp(LEAST, MOST) / 4];
+        let mut memory = vec![1f32; (4 * shared).clamp(LEAST, MOST) / 4];
         let level = |memory: &mut [f32], bytes: usize, calls: usize| {
             let floats = (bytes / 8).min(memory.len());
             Level { bytes, bandwidth: bandwidth(pool, &mut memory[..floats], calls) }
