@@ -3,7 +3,7 @@
 
 use nnc::runtime::kernels::Isa;
 use nnc::runtime::kernels::conv::Conv2d;
-use nnc::runtime::kernels::gemm::{Epilogue, Matmul, View, matmul_f64};
+use nnc::runtime::kernels::gemm::{Epilogue, Matmul, READS, View, matmul_f64};
 use nnc::runtime::threads::Pool;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -148,7 +148,7 @@ impl Expected {
                 let to = c.as_mut_ptr();
                 let mut seen = Seen { c: to, counts: counts.as_mut_ptr(), batch_stride, row_stride };
                 let args = [(&raw mut seen).cast::<u8>()];
-                let epilogue = Epilogue { function: double_and_count, args: args.as_ptr() };
+                let epilogue = Epilogue { function: double_and_count, args: args.as_ptr(), reads: [None; READS] };
                 let mut scratch = Scratch::new(workspace(pool.threads()));
                 let at = scratch.at();
                 without_allocation(|| run(pool, to, at, with_epilogue.then_some(epilogue)));

@@ -7,10 +7,10 @@ use super::arena::{ALIGN, Block};
 use super::cost;
 use super::executable::{Place, Region, entries, internal};
 use super::kernels::conv::Conv2d;
-use super::kernels::gemm::{Epilogue, Matmul, View, matmul_f64};
+use super::kernels::gemm::{Epilogue, Matmul, READS, Read, View, matmul_f64};
 use super::threads::{Pool, part};
 use crate::codegen::cpu::{Code, Entry, RangeFn, TileFn, outer_loop};
-use crate::codegen::loops::{Access, Kernel, LoopKind, verify};
+use crate::codegen::loops::{Access, Expr, Kernel, LoopKind, Stmt, verify};
 use crate::diag::{Diagnostic, codes};
 use crate::ops::DType;
 use crate::plan::{BufferId, BufferKind, ConvPass, EpilogueWork, Launch, Operand, Plan, Repeat, Schedule, Work};
@@ -78,6 +78,7 @@ impl Arguments {
 pub(super) struct Tile {
     function: TileFn,
     args: Slot,
+    reads: [Option<Read>; READS],
 }
 
 pub(super) enum Task {
@@ -141,8 +142,9 @@ impl Task {
     /// # Safety
     /// The arguments are bound to memory as large as the plan says, which nobody else uses meanwhile, and the code lives.
     pub unsafe fn run(&self, arguments: &Arguments, pool: &Pool) {
-        let epilogue =
-            |tile: &Option<Tile>| tile.map(|t| Epilogue { function: t.function, args: arguments.from(t.args) });
+        let epilogue = |tile: &Option<Tile>| {
+            tile.map(|t| Epilogue { function: t.function, args: arguments.from(t.args), reads: t.reads })
+        };
         // SAFETY: promised by the caller; the kernels passed the verifier, and sizes were checked when loading.
         unsafe {
             match self {
@@ -538,8 +540,36 @@ impl<'a> Maker<'a> {
         let args = self.kernel_args(epilogue.kernel, &epilogue.args)?;
         let number = self.request(epilogue.kernel, Entry::Tile)?;
         let function = self.code.tile(number).ok_or_else(|| internal("an epilogue was not compiled"))?;
-        Ok(Some(Tile { function, args }))
+        let kernel = self.plan.schedule.kernels.get(epilogue.kernel);
+        Ok(Some(Tile { function, args, reads: kernel.map_or([None; READS], tile_reads) }))
     }
+}
+
+/// The tensors of words, as large as the result, that an epilogue reads and does not write.
+fn tile_reads(kernel: &Kernel) -> [Option<Read>; READS] {
+    let mut reads = [None; READS];
+    let [Stmt::For { var: batch, body, .. }] = kernel.body.as_slice() else { return reads };
+    let Some(Stmt::For { var: row, body, .. }) = body.last() else { return reads };
+    let Some(Stmt::For { var: column, body, .. }) = body.last() else { return reads };
+    let found = body.iter().filter_map(|stmt| {
+        let Stmt::Let { expr: Expr::Load { buffer, index, guard, .. }, .. } = stmt else { return None };
+        let decl = kernel.buffers.get(buffer.0 as usize)?;
+        let whole = guard.is_empty() && index.values.is_empty() && index.stride(*column) == 1;
+        if !whole || decl.access != Access::Read || decl.dtype.bytes() != 4 || index.stride(*row) == 0 {
+            return None;
+        }
+        let bytes = |elements: i64| usize::try_from(elements * 4).ok();
+        Some(Read {
+            argument: buffer.0 as usize,
+            offset: bytes(index.offset)?,
+            batch_stride: bytes(index.stride(*batch))?,
+            row_stride: bytes(index.stride(*row))?,
+        })
+    });
+    for (place, read) in reads.iter_mut().zip(found) {
+        *place = Some(read);
+    }
+    reads
 }
 
 fn unsupported(what: String) -> Box<Diagnostic> {

@@ -72,6 +72,12 @@ pub(super) trait Output: Sync {
     /// # Safety
     /// 16 floats at `from` are readable; row and group lie inside C; `K`'s features are enabled.
     unsafe fn put<K: Kernel>(&self, batch: usize, row: usize, group: usize, from: *const f32, accumulate: bool);
+    /// These rows and groups will have their final sums soon.
+    ///
+    /// # Safety
+    /// They lie inside C.
+    #[inline(always)]
+    unsafe fn expected(&self, _batch: usize, _rows: Range<usize>, _groups: Range<usize>) {}
     /// These rows and groups have their final sums.
     ///
     /// # Safety
@@ -303,6 +309,10 @@ impl<A: PackA, B: PackB, C: Output> Work for Piece<'_, A, B, C> {
                 }
                 for strip in strips.clone() {
                     let rows = plan.strip(strip);
+                    let last = (panels.end * K::GROUPS).min(plan.groups);
+                    if block + 1 == plan.depth_blocks {
+                        c.expected(batch, rows.clone(), first * K::GROUPS..last);
+                    }
                     let left = if plan.share {
                         scratch.0.add(plan.shared_strip(batch, block, strip))
                     } else {
@@ -341,7 +351,6 @@ impl<A: PackA, B: PackB, C: Output> Work for Piece<'_, A, B, C> {
                         }
                     }
                     if block + 1 == plan.depth_blocks {
-                        let last = (panels.end * K::GROUPS).min(plan.groups);
                         c.finished(batch, rows, first * K::GROUPS..last);
                     }
                 }

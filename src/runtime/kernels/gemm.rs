@@ -19,7 +19,25 @@ pub struct Epilogue {
     pub function: unsafe extern "C" fn(*const *mut u8, usize, usize, usize, usize, usize),
     /// Passed through.
     pub args: *const *mut u8,
+    /// What it reads beside C, to be fetched while the tile is computed.
+    pub reads: [Option<Read>; READS],
 }
+
+/// The most tensors that are fetched for an epilogue.
+pub const READS: usize = 3;
+
+/// A tensor of which an epilogue reads a tile as large as C's: an element of 4 bytes at `offset + batch * batch_stride +
+/// row * row_stride + 4 * column` bytes from an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub argument: usize,
+    pub offset: usize,
+    pub batch_stride: usize,
+    pub row_stride: usize,
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 // SAFETY: the caller of a kernel promises that the function may run on several threads at once.
 unsafe impl Send for Epilogue {}
@@ -34,6 +52,38 @@ impl Epilogue {
         // SAFETY: promised by the caller.
         unsafe { (self.function)(self.args, batch, rows.start, rows.end, columns.start, columns.end) }
     }
+
+    /// Has the tile's inputs brought into the cache. The rows of a tile are far apart, so no processor guesses them.
+    ///
+    /// # Safety
+    /// The arguments are those of [`Epilogue::call`].
+    #[inline(always)]
+    unsafe fn fetch(&self, batch: usize, rows: Range<usize>, columns: Range<usize>) {
+        for read in self.reads.iter().flatten() {
+            // SAFETY: the argument exists; addresses are only computed and hinted at, not read.
+            unsafe {
+                let base = (*self.args.add(read.argument)).wrapping_add(read.offset + batch * read.batch_stride);
+                for row in rows.clone() {
+                    let first = base.wrapping_add(row * read.row_stride + 4 * columns.start);
+                    for line in (0..4 * columns.len()).step_by(LINE) {
+                        prefetch(first.wrapping_add(line));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it cannot fault.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// A batch of products C = A × B (or C += A × B): A is `m` × `k`, B is `k` × `n`, C is `m` × `n`.
@@ -233,6 +283,15 @@ impl Output for Matrix {
         unsafe {
             let at = self.at.0.add(batch * self.batch_stride + row * self.row_stride + column);
             K::put(from, (self.columns - column).min(GROUP), at, accumulate);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn expected(&self, batch: usize, rows: Range<usize>, groups: Range<usize>) {
+        if let Some(epilogue) = &self.epilogue {
+            let columns = groups.start * GROUP..(groups.end * GROUP).min(self.columns);
+            // SAFETY: promised by the caller.
+            unsafe { epilogue.fetch(batch, rows, columns) }
         }
     }
 
