@@ -198,6 +198,11 @@ impl Select<'_> {
         self.lanes.as_ref().is_some_and(|l| stride_of(index, l.var) == 1 && !has_wide_term(index, &l.wide))
     }
 
+    /// Whether the lanes are two elements apart, in order.
+    fn every_other(&self, index: &Index) -> bool {
+        self.lanes.as_ref().is_some_and(|l| stride_of(index, l.var) == 2 && !has_wide_term(index, &l.wide))
+    }
+
     pub fn load(
         &mut self,
         buffer: BufferArg,
@@ -233,6 +238,14 @@ impl Select<'_> {
             return Ok(Source::Value(to));
         }
         self.words_only(dtype)?;
+        if guard.is_empty() && self.every_other(index) {
+            let at = self.memory(buffer, index)?;
+            let index = self.table(std::array::from_fn(|lane| 2 * lane as u32));
+            let (index, lanes) = (self.in_vector(index), self.guarded(guard)?);
+            self.nest.code.pairs = true;
+            self.nest.push(Inst::LoadPairs { to, at, index, lanes });
+            return Ok(Source::Value(to));
+        }
         let (base, steps) = self.scattered(buffer, index)?;
         let lanes = self.guarded(guard)?;
         self.nest.push(Inst::Splat { to, from: Source::Splat(otherwise) });
@@ -301,6 +314,15 @@ impl Select<'_> {
         let gathers = self.lanes.as_ref().is_some_and(|l| has_wide_term(index, &l.wide));
         if accumulate && gathers {
             return Err("lanes that may add to one place".into());
+        }
+        if guard.is_empty() && !accumulate && self.every_other(index) {
+            let at = self.memory(buffer, index)?;
+            let from = self.in_vector(source);
+            let index = [0, 8].map(|first| self.table(std::array::from_fn(|lane| first + lane as u32 / 2)));
+            let (index, lanes) = (index.map(|table| self.in_vector(table)), self.guarded(guard)?);
+            self.nest.code.pairs = true;
+            self.nest.push(Inst::StorePairs { from, at, index, lanes });
+            return Ok(());
         }
         let (base, steps) = self.scattered(buffer, index)?;
         let mut from = self.in_vector(source);

@@ -340,6 +340,17 @@ impl Assembler {
         self.bytes.extend([0xc5, 0xfc - (to.0 << 3), 0x46, 0xc0 | to.0 << 3 | to.0]);
     }
 
+    /// `kandw`
+    pub fn mask_and(&mut self, to: Mask, a: Mask, b: Mask) {
+        self.bytes.extend([0xc5, 0xfc - (a.0 << 3), 0x41, 0xc0 | to.0 << 3 | b.0]);
+    }
+
+    /// Filled with zeros.
+    pub fn shift_right(&mut self, register: Gpr, count: u8) {
+        self.general(&[0xc1], 5, register);
+        self.byte(count);
+    }
+
     /// `kmovw`
     pub fn mask_copy(&mut self, to: Mask, from: Mask) {
         self.bytes.extend([0xc5, 0xf8, 0x90, 0xc0 | to.0 << 3 | from.0]);

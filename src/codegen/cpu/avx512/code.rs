@@ -191,6 +191,20 @@ pub enum Inst {
         bounds: Vec<(G, i64)>,
         otherwise: u32,
     },
+    /// Every other one of 31 neighbours: words at `at + 8 * lane`. The indices are 0, 2 to 30. All lanes or the tail's.
+    LoadPairs {
+        to: V,
+        at: Memory,
+        index: V,
+        lanes: Lanes,
+    },
+    /// To those places. The indices are each number twice, 0 to 7 and 8 to 15.
+    StorePairs {
+        from: V,
+        at: Memory,
+        index: [V; 2],
+        lanes: Lanes,
+    },
     /// Words at `base + 4 * index`; lanes left out stay as they are.
     Gather {
         to: V,
@@ -308,6 +322,8 @@ pub struct Code {
     pub vectors: u32,
     pub generals: u32,
     pub marks: usize,
+    /// Whether there are accesses to pairs, which take masks of their own.
+    pub pairs: bool,
 }
 
 /// A register of either kind.
@@ -382,6 +398,16 @@ impl Inst {
                     read(Vector(*to));
                 }
                 write(Vector(*to));
+            }
+            Inst::LoadPairs { to, at, index, .. } => {
+                memory(at, &mut read);
+                read(Vector(*index));
+                write(Vector(*to));
+            }
+            Inst::StorePairs { from, at, index, .. } => {
+                read(Vector(*from));
+                memory(at, &mut read);
+                index.iter().for_each(|v| read(Vector(*v)));
             }
             Inst::LoadSplat { to, at, .. } => {
                 memory(at, &mut read);

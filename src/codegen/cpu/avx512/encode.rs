@@ -16,6 +16,13 @@ const TAIL: Mask = Mask(1);
 const GUARD: Mask = Mask(2);
 const SCRATCH: Mask = Mask(3);
 
+/// Of accesses to pairs: the words of the tail in the first and second vector, those of all lanes in the second, and
+/// every other word.
+const PAIRS_LOW: Mask = Mask(4);
+const PAIRS_HIGH: Mask = Mask(5);
+const PAIRS_ALL: Mask = Mask(6);
+const EVEN: Mask = Mask(7);
+
 /// Where arguments are passed, and those registers that the caller expects back.
 const ARGUMENTS: [Gpr; 6] = [Gpr(7), Gpr(6), Gpr(2), Gpr(1), Gpr(8), Gpr(9)];
 const KEPT: [u8; 5] = [3, 12, 13, 14, 15];
@@ -36,8 +43,14 @@ pub fn encode(code: &Code, allocation: &Allocation) -> Vec<u8> {
         asm.lanes(*table);
     }
     let marks = (0..code.marks).map(|_| asm.label()).collect();
-    let mut e = Encoder { asm, allocation, marks, tables: &code.tables };
+    let mut e = Encoder { asm, allocation, marks, tables: &code.tables, pairs: code.pairs };
     e.enter();
+    if code.pairs {
+        for (mask, bits) in [(PAIRS_ALL, 0x7fff), (EVEN, 0x5555)] {
+            e.asm.constant(WORK[0], bits);
+            e.asm.mask_from(mask, WORK[0]);
+        }
+    }
     for inst in &code.insts {
         e.inst(inst);
     }
@@ -50,6 +63,7 @@ struct Encoder<'a> {
     allocation: &'a Allocation,
     marks: Vec<Label>,
     tables: &'a [[u32; 16]],
+    pairs: bool,
 }
 
 impl Encoder<'_> {
@@ -267,6 +281,34 @@ impl Encoder<'_> {
                 self.asm.place(after);
                 self.done(*to);
             }
+            Inst::LoadPairs { to, at, index, lanes } => {
+                let at = self.address(at);
+                let target = self.target(*to);
+                let tail = *lanes == Lanes::Tail;
+                let (low, high) = if tail { (PAIRS_LOW, PAIRS_HIGH) } else { (NO_MASK, PAIRS_ALL) };
+                self.masked(LOAD, HELP[0], Operand::Memory(at), low, true);
+                self.masked(LOAD, HELP[1], Operand::Memory(second(at)), high, true);
+                // The form that overwrites the indices: they may be on the stack, and the vectors are in the helpers.
+                self.fill(target, Source::Value(*index));
+                self.plain(op(2, 1, 0x77), target, Some(HELP[0]), Operand::Register(HELP[1]));
+                self.done(*to);
+            }
+            Inst::StorePairs { from, at, index, lanes } => {
+                let at = self.address(at);
+                let halves = [(PAIRS_LOW, at), (PAIRS_HIGH, second(at))];
+                for ((mask, at), index) in halves.into_iter().zip(index) {
+                    let index = self.vector(Source::Value(*index), HELP[1]);
+                    let from = self.operand(Source::Value(*from));
+                    self.plain(op(2, 1, 0x16), HELP[0], Some(index), from);
+                    let mask = if *lanes == Lanes::Tail {
+                        self.asm.mask_and(SCRATCH, mask, EVEN);
+                        SCRATCH
+                    } else {
+                        EVEN
+                    };
+                    self.masked(STORE, HELP[0], Operand::Memory(at), mask, false);
+                }
+            }
             Inst::Gather { to, base, index, lanes } => {
                 let target = self.target(*to);
                 self.fill(target, Source::Value(*to));
@@ -315,10 +357,19 @@ impl Encoder<'_> {
                 self.asm.subtract(WORK[0], counter);
                 self.asm.low_bits(WORK[1], WORK[0]);
                 self.asm.mask_from(TAIL, WORK[1]);
+                if self.pairs {
+                    self.asm.address_of(WORK[0], Address { base: WORK[0], index: Some((WORK[0], 1)), offset: -1 });
+                    self.asm.low_bits(WORK[1], WORK[0]);
+                    self.pair_masks();
+                }
             }
             Inst::TailCount(count) => {
                 self.asm.constant(WORK[0], (1 << count) - 1);
                 self.asm.mask_from(TAIL, WORK[0]);
+                if self.pairs {
+                    self.asm.constant(WORK[1], (1 << (2 * count - 1)) - 1);
+                    self.pair_masks();
+                }
             }
             Inst::Argument { to, number } => {
                 let target = self.general_target(*to);
@@ -381,6 +432,13 @@ impl Encoder<'_> {
             }
             Inst::JumpOutside { index, limit, to } => self.jump_outside(*index, *limit, self.marks[to.0]),
         }
+    }
+
+    /// Of the tail, by the bits of its words.
+    fn pair_masks(&mut self) {
+        self.asm.mask_from(PAIRS_LOW, WORK[1]);
+        self.asm.shift_right(WORK[1], 16);
+        self.asm.mask_from(PAIRS_HIGH, WORK[1]);
     }
 
     fn compare(&mut self, a: G, b: Limit) {
@@ -587,6 +645,11 @@ impl Encoder<'_> {
         self.fill_register(target, best);
         self.done(to);
     }
+}
+
+/// The place of the second of two vectors.
+fn second(at: Address) -> Address {
+    Address { offset: at.offset + VECTOR_BYTES as i32, ..at }
 }
 
 fn mask_of(lanes: Lanes) -> Mask {

@@ -4,7 +4,7 @@
 //! comes from outer counters, goes to the end of an outer list, which at that time is just before the loop. What has been
 //! computed in a list is remembered for it.
 
-use super::code::{Code, G, Inst, Limit, Mark, Memory, V};
+use super::code::{Code, G, Inst, Limit, Mark, Memory, Source, V};
 use crate::codegen::cpu::emit::Refusal;
 use crate::codegen::loops::LoopVar;
 use std::collections::HashMap;
@@ -30,7 +30,6 @@ pub struct Level {
     step: i64,
     begin: Begin,
     known: HashMap<Known, G>,
-    pub splats: HashMap<u32, V>,
     /// Multiples of the counter that go along with it.
     multiples: Vec<(i64, G)>,
 }
@@ -46,11 +45,13 @@ pub enum Begin {
 pub struct Nest {
     pub code: Code,
     pub levels: Vec<Level>,
+    /// Those that are in registers, from before all loops.
+    pub constants: HashMap<Source, V>,
 }
 
 impl Nest {
     pub fn new() -> Nest {
-        let mut nest = Nest { code: Code::default(), levels: Vec::new() };
+        let mut nest = Nest { code: Code::default(), levels: Vec::new(), constants: HashMap::new() };
         nest.open(None, None, 0, Begin::Never);
         nest
     }
@@ -68,7 +69,6 @@ impl Nest {
             step,
             begin,
             known: HashMap::new(),
-            splats: HashMap::new(),
             multiples: Vec::new(),
         });
     }

@@ -103,20 +103,15 @@ impl<'k> Select<'k> {
 
     /// The source in a register. A constant is put there once, before all loops.
     pub fn in_vector(&mut self, source: Source) -> V {
-        let Source::Splat(bits) = source else {
-            let Source::Value(v) = source else {
-                let to = self.nest.vector();
-                self.nest.push(Inst::Splat { to, from: source });
-                return to;
-            };
+        if let Source::Value(v) = source {
             return v;
-        };
-        if let Some(&v) = self.nest.levels[0].splats.get(&bits) {
+        }
+        if let Some(&v) = self.nest.constants.get(&source) {
             return v;
         }
         let to = self.nest.vector();
         self.nest.push_at(0, Inst::Splat { to, from: source });
-        self.nest.levels[0].splats.insert(bits, to);
+        self.nest.constants.insert(source, to);
         to
     }
 
