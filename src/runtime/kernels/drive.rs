@@ -137,6 +137,16 @@ impl Plan {
         Plan { share, ..plan }
     }
 
+    /// A batch of products none of which is cut where it need not be: as many pieces as products, A is packed by the
+    /// piece that reads it.
+    pub fn whole(isa: Isa, batch: usize, rows: usize, groups: usize, depth: usize) -> Plan {
+        let plan = Plan::new(isa, batch, rows, groups, depth, false);
+        let panel_floats = plan.block_depth().max(1) * plan.panel_groups * GROUP;
+        let column_blocks = plan.panels.div_ceil((BLOCK_FLOATS / panel_floats).max(1)).max(1);
+        let share = column_blocks > 1 && plan.share;
+        Plan { column_blocks, row_blocks: 1, share, ..plan }
+    }
+
     /// The deepest block.
     fn block_depth(&self) -> usize {
         self.depth.div_ceil(self.depth_blocks)

@@ -120,7 +120,11 @@ enum Way {
 }
 
 /// Depth that is worth a part of its own where there are few tiles.
-const SPLIT_DEPTH: usize = 2048;
+const SPLIT_DEPTH: usize = 192;
+/// With fewer parts, threads share the columns instead.
+const SPLIT_LEAST: usize = 4;
+/// The most parts of the depth.
+const SPLIT_PARTS: usize = 8;
 /// Elements of C up to which the depth may be split.
 const SPLIT_FLOATS: usize = 128 * 128;
 
@@ -130,9 +134,9 @@ impl Matmul {
             return Way::Vector(gemv);
         }
         let groups = self.n.div_ceil(GROUP);
-        let parts = (self.k / SPLIT_DEPTH).min(8);
-        if self.batch == 1 && parts > 1 && self.m * self.n <= SPLIT_FLOATS {
-            let plan = Plan::new(isa, parts, self.m, groups, self.k.div_ceil(parts), false);
+        let parts = (self.k / SPLIT_DEPTH).min(SPLIT_PARTS);
+        if self.batch == 1 && parts >= SPLIT_LEAST && self.m * self.n <= SPLIT_FLOATS {
+            let plan = Plan::whole(isa, parts, self.m, groups, self.k.div_ceil(parts));
             return Way::Split(parts, plan);
         }
         Way::Tiles(Plan::new(isa, self.batch, self.m, groups, self.k, self.accumulate))
@@ -240,13 +244,27 @@ impl Matmul {
             pool.run(pieces, &|piece| {
                 let rows = part(self.m, pieces, piece)..part(self.m, pieces, piece + 1);
                 for i in rows.clone() {
-                    for j in 0..self.n {
-                        let at = c.at.get().add(i * self.c_row_stride + j);
-                        let mut sum = if self.accumulate { *at } else { 0.0 };
+                    let from = |p: usize| partial.at.get().add(p * partial.batch_stride + i * self.n).cast_const();
+                    let to = c.at.get().add(i * self.c_row_stride);
+                    let mut j = 0;
+                    // As many columns at once as fit in registers of any width.
+                    while j + GROUP <= self.n {
+                        let read = |at: *const f32| at.add(j).cast::<[f32; GROUP]>().read_unaligned();
+                        let mut sums = if self.accumulate { read(to) } else { [0.0; GROUP] };
                         for p in 0..parts {
-                            sum += *partial.at.get().add(p * partial.batch_stride + i * self.n + j);
+                            for (sum, more) in sums.iter_mut().zip(read(from(p))) {
+                                *sum += more;
+                            }
                         }
-                        *at = sum;
+                        to.add(j).cast::<[f32; GROUP]>().write_unaligned(sums);
+                        j += GROUP;
+                    }
+                    for j in j..self.n {
+                        let mut sum = if self.accumulate { *to.add(j) } else { 0.0 };
+                        for p in 0..parts {
+                            sum += *from(p).add(j);
+                        }
+                        *to.add(j) = sum;
                     }
                 }
                 c.finished(0, rows, 0..self.n.div_ceil(GROUP));

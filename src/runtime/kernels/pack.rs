@@ -130,4 +130,12 @@ impl PackB for Parts {
             }
         }
     }
+
+    #[inline(always)]
+    fn in_place(&self, batch: usize, group: usize, groups: usize) -> Option<(*const f32, usize)> {
+        // Where parts differ, shorter ones end with zeros, which are not in memory.
+        let even = self.depth.is_multiple_of(self.parts);
+        let (at, step) = self.operand.in_place(0, group, groups).filter(|_| even)?;
+        Some((at.wrapping_add(self.place(batch, 0, 0).0 * step), step))
+    }
 }
