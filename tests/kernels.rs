@@ -246,8 +246,20 @@ fn matmul_agrees_with_plain_loops() {
 #[test]
 fn matmul_of_large_and_deep_shapes() {
     let (pools, mut random) = (pools(), Random(11));
-    let shapes =
-        [[200, 300, 400], [5, 700, 900], [500, 9, 300], [33, 20, 9001], [70, 1000, 3], [1, 700, 900], [700, 1, 900]];
+    let shapes = [
+        [200, 300, 400],
+        [5, 700, 900],
+        [500, 9, 300],
+        [33, 20, 9001],
+        [70, 1000, 3],
+        [1, 700, 900],
+        [700, 1, 900],
+        // The depth in even and in uneven parts, with few rows and with many.
+        [10, 64, 1536],
+        [10, 70, 1541],
+        [128, 70, 768],
+        [65, 128, 1001],
+    ];
     for [m, n, k] in shapes {
         let (a, b) = (random_view(&mut random, m, k), random_view(&mut random, k, n));
         let accumulate = random.below(2) == 0;
