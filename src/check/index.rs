@@ -279,19 +279,20 @@ impl Checker<'_> {
             let index = self.cast(Value::Tensor(index), DType::I32, span)?;
             let mut of = |kind, a: &Value, b| self.elementwise(kind, vec![a.clone(), b], span, "index");
             let size = Value::int(size.size);
+            // First the place, so that shapes that do not fit are those that the program has.
+            total = Some(match total {
+                Some(before) => {
+                    let row = of(Kind::Binary(Binary::Mul), &before, size.clone())?;
+                    of(Kind::Binary(Binary::Add), &row, index.clone())?
+                }
+                None => index.clone(),
+            });
             let from = of(Kind::Compare(Compare::Ge), &index, Value::int(0i64))?;
-            let to = of(Kind::Compare(Compare::Lt), &index, size.clone())?;
+            let to = of(Kind::Compare(Compare::Lt), &index, size)?;
             let here = of(Kind::Binary(Binary::And), &from, to)?;
             inside = Some(match inside {
                 Some(before) => of(Kind::Binary(Binary::And), &before, here)?,
                 None => here,
-            });
-            total = Some(match total {
-                Some(before) => {
-                    let row = of(Kind::Binary(Binary::Mul), &before, size)?;
-                    of(Kind::Binary(Binary::Add), &row, index)?
-                }
-                None => index,
             });
         }
         // -1, which no axis has, where one of them lies outside: a fault of the step, as for one index.
