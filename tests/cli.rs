@@ -184,6 +184,19 @@ fn summary_counts_parameters() {
 }
 
 #[test]
+fn summary_lists_a_shared_layer_once() {
+    let text = "model Twice {
+  heads = [Linear(8), Linear(8)]
+  forward(x: f32[B, 8]) -> f32[B, 8] { x |> heads[0] |> heads[1] |> heads[0] }
+}
+";
+    let folder = Folder::with(&[("net.nn", text)]);
+    let (out, _) = folder.nnc(0, &["summary", "net.nn"]);
+    let lines = |name: &str| out.lines().filter(|l| l.contains(name)).count();
+    assert_eq!((lines("heads.0"), lines("heads.1")), (1, 1), "{out}");
+}
+
+#[test]
 fn compile_and_plan_show_the_real_stages() {
     let folder = Folder::with(&[("net.nn", NET)]);
     has(
@@ -302,6 +315,29 @@ fn a_loss_that_explodes_names_its_line() {
     let args = ["run", "net.nn", "--run-dir", "r", "--set", "train.optimizer=Adam(lr: 1e30)"];
     let (_, err) = folder.nnc(1, &args);
     has(&err, &["error[E0702]", "net.nn:", "in step", "epoch 1"]);
+}
+
+#[test]
+fn an_index_outside_its_axis_ends_the_run_and_names_its_line() {
+    let text = "model Net {
+  table = Embedding(4, 3)
+  forward(token: i32[B]) -> f32[B, 3] { token |> table }
+}
+
+train {
+  net       = Net()
+  steps     = 5
+  optimizer = Sgd(0.1)
+  step() { minimize mean(net(range(2) + i32(clock.step)) ^ 2) }
+}
+";
+    let folder = Folder::with(&[("net.nn", text)]);
+    for target in ["cpu", "interpreter"] {
+        let (_, err) = folder.nnc(1, &["run", "net.nn", "--run-dir", target, "--target", target]);
+        has(&err, &["error[E0603]: index 4 is outside 0..4", "net.nn:3:", "indices count from 0"]);
+    }
+    // In the fourth step: those before see tokens that are there.
+    has(&folder.nnc(1, &["run", "net.nn", "--run-dir", "r"]).1, &["in step 4"]);
 }
 
 #[test]

@@ -118,6 +118,24 @@ fn a_place_outside_is_never_another_place() {
 }
 
 #[test]
+fn a_float_from_outside_its_axis_is_no_number() {
+    for index in ["tensor([1, 3])", "tensor([1, -1])"] {
+        for taken in ["x[i]", "take(x, i)", "gather(stack([x, x]), i, axis: -1)", "x[i, i - i]"] {
+            let x = if taken == "x[i, i - i]" { "[3, 1]" } else { "[3]" };
+            let text =
+                format!("predict {{ step() {{\n i = {index}\n x = reshape(1.5 + f32(range(3)), {x})\n {taken} }} }}");
+            let checked = driver::check_text("test.nn", text, Path::new(""), &Options::default());
+            assert!(!checked.has_errors(), "{:?}", checked.diagnostics);
+            let mut engine = driver::engine(&checked, "predict", Target::Cpu, 1).expect("an engine");
+            let inputs = StepInputs { fields: &[], clock: ClockValues::default(), seed: 0, lengths: &[] };
+            engine.run(Entry::Eval, 0, &inputs).expect("a step");
+            let found = bytes::to_f64(engine.value(0).dtype, &engine.value(0).bytes);
+            assert!(found.len() == 2 && found[0] == 2.5 && found[1].is_nan(), "{taken} {index}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn gradients_go_back_to_the_places() {
     gradient_agrees(&[7], "x[::-1] * f32(range(7))");
     gradient_agrees(&[7], "x[5:1:-2]");

@@ -5,11 +5,19 @@ use super::values::{Callable, Given, InstanceId, Value};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::Dim;
 use crate::source::Span;
-use crate::syntax::ast::{Expr, ExprKind, Ident, Pattern, SeqItem};
+use crate::syntax::ast::{Expr, ExprKind, Ident, Pattern, SeqItem, StmtKind};
 use std::collections::BTreeMap;
 
 /// More copies than this are a slip of the pen.
 const MOST_COPIES: i64 = 10_000;
+
+/// The names of a pattern.
+fn bound<'p>(pattern: &'p Pattern, names: &mut Vec<&'p Ident>) {
+    match pattern {
+        Pattern::Name(name) => names.push(name),
+        Pattern::Tuple(parts, _) => parts.iter().for_each(|part| bound(part, names)),
+    }
+}
 
 impl Checker<'_> {
     /// `seq { a; name = B(); c }`
@@ -18,7 +26,7 @@ impl Checker<'_> {
         let mut whole = true;
         for (number, item) in items.iter().enumerate() {
             let name = item.name.as_ref().map_or(number.to_string(), |n| n.name.clone());
-            match self.chain_item(&item.value, &name, scope) {
+            match self.no_act(item, "a chain").and_then(|()| self.chain_item(&item.value, &name, scope)) {
                 Some(value) => made.push((name, value, item.value.span)),
                 None => whole = false,
             }
@@ -97,7 +105,10 @@ impl Checker<'_> {
                 return None;
             }
             let copy = match body {
-                [only] if only.name.is_none() => self.chain_item(&only.value, &name, &mut inner)?,
+                [only] if only.name.is_none() => {
+                    self.no_act(only, "a chain")?;
+                    self.chain_item(&only.value, &name, &mut inner)?
+                }
                 several => {
                     let chain = self.seq(several, &mut inner, span)?;
                     if let Value::Layer(id) = chain {
@@ -161,6 +172,11 @@ impl Checker<'_> {
                 return None;
             }
             for item in before {
+                if let Some(act) = item.act.as_ref().filter(|act| matches!(act.kind, StmtKind::Bind { .. })) {
+                    self.eval_stmt(act, &mut inner)?;
+                    continue;
+                }
+                self.no_act(item, "a list")?;
                 let value = self.eval(&item.value, &mut inner)?;
                 let Some(name) = &item.name else {
                     return self.fail(
@@ -171,6 +187,7 @@ impl Checker<'_> {
                 };
                 inner.bind(&name.name, value, name.span);
             }
+            self.no_act(last, "a list")?;
             list.push(self.eval(&last.value, &mut inner)?);
             for (outer, used) in scope.locals.iter_mut().zip(&inner.locals) {
                 outer.used |= used.used;
@@ -183,6 +200,9 @@ impl Checker<'_> {
     /// blocks of a step, a function or a `forward` hold statements, and the value of a member is a chain.
     pub fn is_statement(&self, body: &[SeqItem], last: bool, stage: bool, scope: &Scope) -> bool {
         fn acts(item: &SeqItem) -> bool {
+            if item.act.is_some() {
+                return true;
+            }
             match &item.value.kind {
                 ExprKind::If { .. } => true,
                 ExprKind::Repeat { body, .. } => item.name.is_some() || body.iter().any(acts),
@@ -220,7 +240,14 @@ impl Checker<'_> {
             }
         }
         if known.is_none() {
-            for name in body.iter().filter_map(|item| item.name.as_ref()) {
+            let mut names = Vec::new();
+            for item in body {
+                names.extend(&item.name);
+                if let Some(StmtKind::Bind { pattern, .. }) = item.act.as_ref().map(|act| &act.kind) {
+                    bound(pattern, &mut names);
+                }
+            }
+            for name in names {
                 scope.bind(&name.name, Value::Unknown, name.span);
             }
         }
@@ -229,6 +256,9 @@ impl Checker<'_> {
 
     /// One statement of a `repeat`; what it leaves unused is said the first time.
     fn repeated_statement(&mut self, item: &SeqItem, first: bool, scope: &mut Scope) -> Res<()> {
+        if let Some(act) = &item.act {
+            return self.eval_stmt(act, scope);
+        }
         match (&item.name, &item.value.kind) {
             (Some(name), _) => {
                 let value = self.eval(&item.value, scope);
@@ -250,6 +280,24 @@ impl Checker<'_> {
                 value.map(|_| ())
             }
         }
+    }
+
+    /// What stands here is a link of a chain or an item of a list, no statement.
+    fn no_act(&mut self, item: &SeqItem, of: &str) -> Res<()> {
+        let Some(act) = &item.act else { return Some(()) };
+        let (what, help) = match &act.kind {
+            StmtKind::Minimize { .. } => {
+                ("`minimize`", "write it in `step`, or in a `repeat` that is a statement there")
+            }
+            StmtKind::Report { .. } => ("`report`", "write it in `step`, or in a `repeat` that is a statement there"),
+            StmtKind::Error => return None,
+            _ => ("a binding like this", "bind it before, in the block around"),
+        };
+        self.fail(
+            Diagnostic::error(codes::WRONG_KIND, act.span, format!("{what} is no part of {of}"))
+                .label("not a value")
+                .help(help),
+        )
     }
 
     /// Layers of a list that nothing applies: they would have no parameters. `task` is theirs.

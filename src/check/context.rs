@@ -296,6 +296,8 @@ pub struct Checker<'a> {
     pub step: Option<super::tasks::StepState>,
     /// Names behind a dot anywhere in the file: `net` of `train.net`.
     pub read_elsewhere: BTreeSet<String>,
+    /// Names behind a dot in any layer or step of the file.
+    pub fields_read: BTreeSet<String>,
     /// Names that were probably meant where an unknown one stands: they count as used.
     pub meant: BTreeSet<String>,
     /// What the forms of the task at hand say.

@@ -68,7 +68,10 @@ impl Checker<'_> {
                 _ => {}
             }
             if training {
+                // A shared layer is listed where it is first applied.
+                let mut seen = BTreeSet::new();
                 rows = std::mem::take(&mut self.rows);
+                rows.retain(|r| seen.insert(r.path.clone()));
             }
         }
         self.generic = false;
@@ -337,6 +340,8 @@ impl Checker<'_> {
                 continue;
             }
             match &member.kind {
+                // Used from outside, `net.scale`: the task that does knows whether a gradient comes back.
+                MemberKind::Param { .. } if self.fields_read.contains(name) => {}
                 MemberKind::Param { .. } => self.no_gradient(&member.name.name.clone(), member.span, None),
                 MemberKind::Bind(_) => {
                     let name = member.name.name.clone();

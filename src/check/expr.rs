@@ -648,7 +648,10 @@ impl Checker<'_> {
                             )
                             .label("the numbers differ")
                             .also(value_span, v.kind())
-                            .help("write one name for each part"),
+                            .help(match v {
+                                Value::Tensor(_) => "it is one value: write one name",
+                                _ => "write one name for each part",
+                            }),
                         );
                     }
                 };

@@ -193,6 +193,9 @@ impl Checker<'_> {
             "a number or a schedule" => "write a number, or a schedule such as `cosine(1e-3)`",
             "a layer" => "name a layer, for instance `Linear`",
             "a list" | "a list of sizes" => "write it in brackets, for instance `[2, 3]`",
+            _ if wanted.ends_with("tensor") && matches!(value, Value::List(_)) => {
+                "`tensor([…])` makes one of numbers, `full([sizes], value)` one of a shape"
+            }
             _ => "pass another value",
         };
         self.fail(

@@ -10,7 +10,7 @@ use super::selection::Selected;
 use super::values::{InstanceId, Value};
 use crate::ops::VarId;
 use crate::source::Span;
-use crate::syntax::ast::{Block, Else, Expr, ExprKind, Selection, StmtKind, TaskDecl, TaskKind, TaskStmtKind};
+use crate::syntax::ast::{Block, Else, Expr, ExprKind, Selection, Stmt, StmtKind, TaskDecl, TaskKind, TaskStmtKind};
 use crate::syntax::walk::{each_expr, each_expr_of};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,29 +106,42 @@ fn names_in(expr: &Expr, names: &mut BTreeSet<String>) {
 }
 
 fn sort_names(block: &Block, reported: &mut BTreeSet<String>, other: &mut BTreeSet<String>) {
-    for stmt in &block.stmts {
-        match &stmt.kind {
-            StmtKind::Report { value, .. } => names_in(value, reported),
-            StmtKind::Expr(e) => sort_names_of_if(e, reported, other),
-            StmtKind::Bind { value, .. } => names_in(value, other),
-            StmtKind::Minimize { loss, with, .. } => {
-                names_in(loss, other);
-                with.iter().for_each(|e| names_in(e, other));
-            }
-            StmtKind::Yield(values) => values.iter().for_each(|e| names_in(e, other)),
-            StmtKind::Save { value, to } => [value, to].into_iter().for_each(|e| names_in(e, other)),
-            StmtKind::Error => {}
+    block.stmts.iter().for_each(|stmt| sort_names_of_stmt(stmt, reported, other));
+}
+
+fn sort_names_of_stmt(stmt: &Stmt, reported: &mut BTreeSet<String>, other: &mut BTreeSet<String>) {
+    match &stmt.kind {
+        StmtKind::Report { value, .. } => names_in(value, reported),
+        StmtKind::Expr(e) => sort_names_of_parts(e, reported, other),
+        StmtKind::Bind { value, .. } => names_in(value, other),
+        StmtKind::Minimize { loss, with, .. } => {
+            names_in(loss, other);
+            with.iter().for_each(|e| names_in(e, other));
         }
+        StmtKind::Yield(values) => values.iter().for_each(|e| names_in(e, other)),
+        StmtKind::Save { value, to } => [value, to].into_iter().for_each(|e| names_in(e, other)),
+        StmtKind::Error => {}
     }
 }
 
-fn sort_names_of_if(expr: &Expr, reported: &mut BTreeSet<String>, other: &mut BTreeSet<String>) {
+/// The statements in an `if` or a `repeat`.
+fn sort_names_of_parts(expr: &Expr, reported: &mut BTreeSet<String>, other: &mut BTreeSet<String>) {
+    if let ExprKind::Repeat { over, body, .. } = &expr.kind {
+        names_in(over, other);
+        for item in body {
+            match &item.act {
+                Some(act) => sort_names_of_stmt(act, reported, other),
+                None => sort_names_of_parts(&item.value, reported, other),
+            }
+        }
+        return;
+    }
     let ExprKind::If { condition, then, otherwise } = &expr.kind else { return names_in(expr, other) };
     names_in(condition, other);
     sort_names(then, reported, other);
     match otherwise.as_deref() {
         Some(Else::Block(block)) => sort_names(block, reported, other),
-        Some(Else::If(e)) => sort_names_of_if(e, reported, other),
+        Some(Else::If(e)) => sort_names_of_parts(e, reported, other),
         None => {}
     }
 }

@@ -123,6 +123,7 @@ pub fn check_parsed(
         forms: forms::Forms::default(),
         meant: BTreeSet::new(),
         read_elsewhere: BTreeSet::new(),
+        fields_read: BTreeSet::new(),
         demands: Vec::new(),
         used_data: BTreeSet::new(),
         unknown: BTreeMap::new(),
@@ -138,6 +139,7 @@ pub fn check_parsed(
 impl Checker<'_> {
     fn run(&mut self, file: File, uses: Uses) -> Program {
         self.read_elsewhere = fields_in(&file);
+        self.fields_read = &self.read_elsewhere | &fields_of_layers(&file);
         let names::Declared { items, mut tasks } = self.declare_files(file, uses);
         let mut program = Program::default();
         for (key, name) in &items {
@@ -255,6 +257,22 @@ pub fn override_values(
         }
     }
     faults
+}
+
+/// Every name that stands behind a dot in a `forward`.
+fn fields_of_layers(file: &File) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for item in &file.items {
+        let ItemKind::Layer(decl) = &item.kind else { continue };
+        if let Some(forward) = &decl.forward {
+            each_expr_of(&forward.body, &mut |e| {
+                if let ExprKind::Field { name, .. } = &e.kind {
+                    names.insert(name.name.clone());
+                }
+            });
+        }
+    }
+    names
 }
 
 /// Every name that stands behind a dot in a task.

@@ -488,7 +488,8 @@ impl Checker<'_> {
                 let headline = format!("`{name}` of {own} by {at}: {l} against {r}");
                 return self.fail(
                     Diagnostic::error(codes::SHAPE_MISMATCH, span, headline)
-                        .label(format!("only axis {axis} may differ, axis {other} does")),
+                        .label(format!("only axis {axis} may differ, axis {other} does"))
+                        .help("an axis of the index with size 1 is stretched by `expand`; `x[i, j]` names places together"),
                 );
             }
         }

@@ -192,9 +192,11 @@ impl Checker<'_> {
                             .filter_map(|v| if let Value::Tensor(n) = v { Some(*n) } else { None })
                             .collect();
                         let headline = format!("`{symbol}` of {d} and {}", ty.dtype);
+                        // To the float of the two: what has a fraction keeps it.
+                        let to = if ty.dtype.is_float() && !d.is_float() { ty.dtype } else { d };
                         let fault = Diagnostic::error(codes::DTYPE_MISMATCH, span, headline)
                             .label("both sides must have one dtype")
-                            .help(format!("convert one side: `{d}(…)`"));
+                            .help(format!("convert one side: `{to}(…)`"));
                         let fault = self.with_declared(fault, &operands);
                         return self.fail(fault);
                     }

@@ -1,6 +1,6 @@
 //! The target `cpu`: graphs as machine code, in two blocks of memory (variables, and one arena for everything else).
 
-use super::{Engine, Entry, EntryReport, StepInputs, VarTensor, bytes};
+use super::{Engine, Entry, EntryReport, StepInputs, VarTensor, bytes, outside};
 use crate::build::Sizes;
 use crate::check::{Program, Task};
 use crate::diag::{Diagnostic, codes};
@@ -120,6 +120,23 @@ impl CpuEngine {
             self.arena = Arena::new(plan.arena_bytes);
         }
         Ok((plan, executable))
+    }
+}
+
+impl CpuEngine {
+    /// Computes the indices of a step again, and says which one lies outside its axis.
+    fn index_outside(&mut self, entry: Entry, batch: usize, inputs: &StepInputs) -> Option<Diagnostic> {
+        let graph = stages::step_graph_of(&self.task, entry, batch, inputs.lengths, &mut Vec::new()).ok()?;
+        let (indices, bounds) = outside::indices(&graph)?;
+        let (_, mut executable) = self.compile(&indices, &mut Vec::new()).ok()?;
+        let (slots, count) = slices(inputs);
+        executable.run(&mut self.vars, &mut self.arena, &given(inputs, &slots[..count])).ok()?;
+        bounds.iter().find_map(|bound| {
+            let node = indices.outputs.get(bound.result as usize)?.node;
+            let values = bytes::to_f64(indices.ty(node).dtype, executable.value(&self.arena, bound.result)?);
+            let index = outside::first_outside(&values, bound.size)?;
+            Some(outside::fault(format!("index {index} is outside 0..{}", bound.size), bound.origin, &graph.scopes))
+        })
     }
 }
 
@@ -288,7 +305,11 @@ impl Engine for CpuEngine {
             Fault::Infinity => f64::INFINITY,
             Fault::MinusInfinity => f64::NEG_INFINITY,
         };
-        Some(super::not_finite(found.origin, &compiled.scopes, value))
+        let general = super::not_finite(found.origin, &compiled.scopes, value);
+        if !value.is_nan() {
+            return Some(general);
+        }
+        Some(self.index_outside(entry, batch, inputs).unwrap_or(general))
     }
 
     fn var(&self, id: VarId) -> VarTensor {

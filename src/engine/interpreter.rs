@@ -67,6 +67,9 @@ impl InterpreterEngine {
     }
 
     fn fault(message: String, origin: Origin) -> Box<Diagnostic> {
+        if message.starts_with("index ") {
+            return Box::new(super::outside::fault(message, origin, &[]));
+        }
         Box::new(Diagnostic::error(codes::INTERNAL, origin.span, "the interpreter cannot run this").note(message))
     }
 }

@@ -5,6 +5,7 @@
 pub mod bytes;
 pub mod cpu;
 mod interpreter;
+mod outside;
 pub mod profile;
 mod random_fields;
 mod target;

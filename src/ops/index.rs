@@ -1,4 +1,5 @@
-//! Indexing by tensors of whole numbers. An index outside the axis is a fault of the step, never wrapped.
+//! Indexing by tensors of whole numbers. An index outside the axis is a fault of the step, never wrapped: the interpreter
+//! stops there, and compiled code takes NaN (0 where the dtype is whole), which the training loop finds and explains.
 
 use super::def::{ArgDefault, ArgKind, GradientRule, Lowering, OpDef, Sample, ShapeFault, Surface};
 use super::op::Op;

@@ -267,13 +267,13 @@ impl<'a> Eval<'a> {
                 let index = self.index(input(1), &at[*axis..*axis + rank])?;
                 let mut inner = at.to_vec();
                 inner.splice(*axis..*axis + rank, [index.clone()]);
-                self.guarded(input(0), &inner, vec![Bound::new(index, shape(0)[*axis])], 0.0)
+                self.guarded(input(0), &inner, vec![Bound::new(index, shape(0)[*axis])], outside(dtype))
             }
             Op::Pick { axis } => {
                 let index = self.index(input(1), at)?;
                 let mut inner = at.to_vec();
                 inner.insert(*axis, index.clone());
-                self.guarded(input(0), &inner, vec![Bound::new(index, shape(0)[*axis])], 0.0)
+                self.guarded(input(0), &inner, vec![Bound::new(index, shape(0)[*axis])], outside(dtype))
             }
             Op::MaxPool { window } => self.pool(input(0), window, Reduce::Max, f64::NEG_INFINITY, at),
             Op::SumPool { window } => self.pool(input(0), window, Reduce::Sum, 0.0, at),
@@ -537,6 +537,11 @@ impl<'a> Eval<'a> {
             Some(w) => self.builder.select(w, gradient, zero),
         })
     }
+}
+
+/// What stands where an index lies outside its axis: no number, where the dtype has one that says so.
+fn outside(dtype: DType) -> f64 {
+    if dtype.is_float() { f64::NAN } else { 0.0 }
 }
 
 /// The index tuple of an element by its number.

@@ -404,6 +404,9 @@ pub struct Group {
 pub struct SeqItem {
     pub name: Option<Ident>,
     pub value: Expr,
+    /// What is no link of a chain, but may stand in a `repeat` among statements: a binding of several names or with a
+    /// type, `minimize`, `report`. The value is missing then.
+    pub act: Option<Box<Stmt>>,
     pub span: Span,
 }
 

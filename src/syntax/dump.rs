@@ -252,9 +252,10 @@ fn index(i: &Index) -> String {
 }
 
 fn items(list: &[SeqItem]) -> String {
-    let item = |i: &SeqItem| match &i.name {
-        Some(name) => format!("{} = {}", name.name, expr(&i.value)),
-        None => expr(&i.value),
+    let item = |i: &SeqItem| match (&i.act, &i.name) {
+        (Some(act), _) => statement(act),
+        (None, Some(name)) => format!("{} = {}", name.name, expr(&i.value)),
+        (None, None) => expr(&i.value),
     };
     format!("{{ {} }}", join(list, "; ", item))
 }

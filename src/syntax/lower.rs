@@ -47,7 +47,11 @@ impl<'t> Parts<'t> {
     }
 
     pub fn peek(&mut self) -> Option<Rule> {
-        self.inner.peek().map(|p| p.as_rule())
+        self.peek_node().map(|p| p.as_rule())
+    }
+
+    pub fn peek_node(&mut self) -> Option<&Node<'t>> {
+        self.inner.peek()
     }
 }
 
@@ -189,6 +193,12 @@ impl<'t> Lower<'t> {
         let value_follows = found.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '(' | '[' | '"' | '_'));
         if let Some(meant) = meant.filter(|m| *m != found) {
             report.help.push(format!("did you mean `{meant}`?"));
+        } else if found == "%" {
+            report.help.push("the remainder is `remainder(a, b)`".into());
+        } else if expected == "a statement" && found == "{" {
+            report
+                .help
+                .push("a block stands behind `if`, `repeat` or `scan`; several values are a tuple, `(a, b)`".into());
         } else if expected == SEPARATED && found == "," {
             report.help.push("the parts stand on lines of their own, or between them stands `;`".into());
         } else if expected == SEPARATED && found == "=" {

@@ -459,13 +459,17 @@ impl<'t> Lower<'t> {
     fn seq_item(&mut self, node: Node<'t>) -> SeqItem {
         let span = self.span(&node);
         let mut parts = Parts::of(node);
+        if let Some(node) = parts.take(Rule::seq_act).and_then(|n| n.into_inner().next()) {
+            let act = Some(Box::new(self.stmt(node)));
+            return SeqItem { name: None, value: self.error_expr(span), act, span };
+        }
         let name = parts.take(Rule::seq_name).map(|n| self.inner_ident(n));
         parts.has(Rule::assign);
         let value = parts.take(Rule::expr).map(|e| self.expr(e));
         let expected = if value.is_some() { SEPARATED } else { "a layer or a function" };
         let junk = self.tail(&mut parts, Rule::junk_stmt, expected);
         let value = value.filter(|_| !junk).unwrap_or_else(|| self.error_expr(span));
-        SeqItem { name, value, span }
+        SeqItem { name, value, act: None, span }
     }
 
     fn scan(&mut self, node: Node<'t>) -> ExprKind {

@@ -6,6 +6,7 @@ use super::grammar::Rule;
 use super::lower::{Lower, Node, Parts, first_token, is_reserved};
 use crate::diag::codes;
 
+const NO_AS: &str = "a used name keeps its name: there is no `as`";
 const AN_ITEM: &str = "an item (`fn`, `model`, `train`, …)";
 pub(super) const END: &str = super::lower::SEPARATED;
 
@@ -133,6 +134,11 @@ impl<'t> Lower<'t> {
                         let Some(name) = names.next().filter(|n| n.as_rule() == Rule::ident) else { continue };
                         let name = self.ident(&name);
                         let span = name.span;
+                        if name.name == "as" {
+                            let report = self.report(codes::FOREIGN_SYNTAX, span, NO_AS);
+                            report.help.push("write the name alone".into());
+                            return ItemKind::Error;
+                        }
                         paths.push(UsePath { parts: prefix.iter().cloned().chain([name]).collect(), span });
                     }
                     if !self.tail(&mut names, Rule::junk_stmt, "a name") && paths.is_empty() {
@@ -140,6 +146,9 @@ impl<'t> Lower<'t> {
                     }
                 }
             }
+        }
+        if self.renamed(&mut parts, &prefix) {
+            return ItemKind::Error;
         }
         let junk = self.tail(
             &mut parts,
@@ -155,6 +164,28 @@ impl<'t> Lower<'t> {
             paths.push(UsePath { parts: prefix, span });
         }
         ItemKind::Use(paths)
+    }
+
+    /// `use nets.Eye as E`, `use nets.*`, `use "nets.nn"`: habits of other languages, each with what is written instead.
+    fn renamed(&mut self, parts: &mut Parts<'t>, prefix: &[Ident]) -> bool {
+        let Some(junk) = parts.peek_node().filter(|n| n.as_rule() == Rule::junk_stmt) else { return false };
+        let (text, start) = (junk.as_str().trim(), junk.as_span().start());
+        // A file as a whole is no name of it.
+        let file = prefix.split_last().filter(|(last, before)| last.name == "nn" && !before.is_empty());
+        let file = file.map_or(prefix, |(_, before)| before);
+        let path = |parts: &[Ident]| parts.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(".");
+        let (headline, help) = match first_token(text) {
+            "as" if file.len() == prefix.len() && prefix.len() > 1 => (NO_AS, format!("write `use {}`", path(prefix))),
+            "as" => (NO_AS, format!("name what is used: `use {}.{{A, B}}`", path(file))),
+            "*" => ("each name that is used is written", format!("for instance `use {}.{{A, B}}`", path(file))),
+            _ if text.starts_with('"') && prefix.is_empty() => {
+                ("a file is named without quotes", "`use nets.vision.Eye` is `Eye` of `nets/vision.nn`".to_string())
+            }
+            _ => return false,
+        };
+        let span = self.layout.span(start, start + first_token(text).len());
+        self.report(codes::FOREIGN_SYNTAX, span, headline).help.push(help);
+        true
     }
 
     fn fn_item(&mut self, mut parts: Parts<'t>) -> FnDecl {

@@ -150,7 +150,7 @@ impl<'t> Lower<'t> {
         Block { stmts, span }
     }
 
-    fn stmt(&mut self, node: Node<'t>) -> Stmt {
+    pub(super) fn stmt(&mut self, node: Node<'t>) -> Stmt {
         let span = self.span(&node);
         let rule = node.as_rule();
         if rule == Rule::junk_stmt {

@@ -47,10 +47,10 @@ pub fn each_expr(expr: &Expr, see: &mut dyn FnMut(&Expr)) {
                 None => {}
             }
         }
-        ExprKind::Seq(items) => items.iter().for_each(|i| each_expr(&i.value, see)),
+        ExprKind::Seq(items) => items.iter().for_each(|i| each_expr_of_item(i, see)),
         ExprKind::Repeat { over, body, .. } => {
             each_expr(over, see);
-            body.iter().for_each(|i| each_expr(&i.value, see));
+            body.iter().for_each(|i| each_expr_of_item(i, see));
         }
         ExprKind::Scan(scan) => {
             each_expr(&scan.over, see);
@@ -83,21 +83,28 @@ pub fn each_size(ty: &TypeExpr, see: &mut dyn FnMut(&Expr)) {
 
 /// The expressions of a block's statements.
 pub fn each_expr_of(block: &Block, see: &mut dyn FnMut(&Expr)) {
-    for stmt in &block.stmts {
-        match &stmt.kind {
-            StmtKind::Bind { value, .. } | StmtKind::Expr(value) | StmtKind::Report { value, .. } => {
-                each_expr(value, see);
-            }
-            StmtKind::Minimize { loss, with, .. } => {
-                each_expr(loss, see);
-                with.iter().for_each(|e| each_expr(e, see));
-            }
-            StmtKind::Yield(values) => values.iter().for_each(|e| each_expr(e, see)),
-            StmtKind::Save { value, to } => {
-                each_expr(value, see);
-                each_expr(to, see);
-            }
-            StmtKind::Error => {}
+    block.stmts.iter().for_each(|stmt| each_expr_of_stmt(stmt, see));
+}
+
+fn each_expr_of_item(item: &SeqItem, see: &mut dyn FnMut(&Expr)) {
+    match &item.act {
+        Some(act) => each_expr_of_stmt(act, see),
+        None => each_expr(&item.value, see),
+    }
+}
+
+fn each_expr_of_stmt(stmt: &Stmt, see: &mut dyn FnMut(&Expr)) {
+    match &stmt.kind {
+        StmtKind::Bind { value, .. } | StmtKind::Expr(value) | StmtKind::Report { value, .. } => each_expr(value, see),
+        StmtKind::Minimize { loss, with, .. } => {
+            each_expr(loss, see);
+            with.iter().for_each(|e| each_expr(e, see));
         }
+        StmtKind::Yield(values) => values.iter().for_each(|e| each_expr(e, see)),
+        StmtKind::Save { value, to } => {
+            each_expr(value, see);
+            each_expr(to, see);
+        }
+        StmtKind::Error => {}
     }
 }

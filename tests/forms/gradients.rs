@@ -119,3 +119,33 @@ fn what_gets_no_gradient_is_named_with_what_blocks_it() {
 }}"
     )));
 }
+
+#[test]
+fn a_parameter_may_be_used_from_outside_alone() {
+    let text = |loss: &str| {
+        format!(
+            "model Net() {{
+  fc = Linear(3)
+  param spread: f32[2] = 0
+  forward(x: f32[B, D]) -> f32[B, 3] {{ fc(x) }}
+}}
+train {{
+  net       = Net()
+  steps     = 1
+  optimizer = Sgd(lr: 0.1)
+  step() {{
+    y = net(normal([4, 5]))
+    minimize {loss}
+  }}
+}}
+"
+        )
+    };
+    let checked = good(&text("exp(-net.spread[0]) * mean(y ^ 2) + sum(net.spread)"));
+    let mut run = Run::new(&checked, "train", 1);
+    run.train(1);
+    assert!(run.get("net.spread").iter().all(|v| *v != 0.0));
+    assert_eq!(fault(&text("mean(y ^ 2)")).0, "the parameter `spread` gets no gradient");
+    let stopped = fault(&text("mean(y ^ 2) + sum(stop_gradient(net.spread))"));
+    assert_eq!(stopped.0, "the parameter `net.spread` gets no gradient");
+}

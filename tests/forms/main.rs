@@ -8,6 +8,7 @@ mod lists;
 mod loading;
 mod other_tasks;
 mod over_data;
+mod repeats;
 mod selections_as_values;
 mod settings;
 mod several_losses;
