@@ -139,7 +139,8 @@ impl Test {
         for kernel in &schedule.kernels {
             loops::verify(kernel).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
             let text = kernel.to_string();
-            assert_eq!(loops::text::parse(&text).as_ref(), Ok(kernel), "{text}");
+            // As texts: a kernel that holds NaN doesn't equal itself.
+            assert_eq!(loops::text::parse(&text).map(|k| k.to_string()).as_ref(), Ok(&text), "{text}");
         }
         let mut memory = self.memory(&schedule);
         plan::reference::run(&schedule, &mut memory).unwrap();
@@ -404,12 +405,12 @@ fn evaluate(test: &Test) -> Vec<Vec<f64>> {
                 let index = from(1)[flat(&at[*axis..*axis + rank], dims(1))] as usize;
                 let mut inner = at.to_vec();
                 inner.splice(*axis..*axis + rank, [index]);
-                if index < dims(0)[*axis] { from(0)[flat(&inner, dims(0))] } else { 0.0 }
+                if index < dims(0)[*axis] { from(0)[flat(&inner, dims(0))] } else { f64::NAN }
             }),
             Op::Pick { axis } => gather(&|at| {
                 let mut inner = at.to_vec();
                 inner.insert(*axis, from(1)[flat(at, dims(1))] as usize);
-                if inner[*axis] < dims(0)[*axis] { from(0)[flat(&inner, dims(0))] } else { 0.0 }
+                if inner[*axis] < dims(0)[*axis] { from(0)[flat(&inner, dims(0))] } else { f64::NAN }
             }),
             Op::ScatterAdd { axis, size } => {
                 let mut out = vec![0.0; count];
