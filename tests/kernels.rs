@@ -394,6 +394,18 @@ fn convolution_of_many_channels() {
         let batch = random.pick(&[1, 2, 3, 5, 9]);
         check_conv(&mut random, &pools, Conv2d { pad_low, pad_high, ..same(batch, in_channels, out_channels, size) });
     }
+    // With a stride: gradients of the input whose taps are added one by one.
+    for _ in 0..16 {
+        let mut pair = |of: &[usize]| [random.pick(of), random.pick(of)];
+        let (in_size, kernel) = (pair(&[1, 4, 5, 8, 11, 14, 21]), pair(&[1, 2, 3, 3, 5]));
+        let (stride, dilation) = (pair(&[1, 2, 2, 3]), pair(&[1, 1, 2]));
+        let (pad_low, pad_high) = (pair(&[0, 1, 1, 2, 4]), pair(&[0, 1, 1, 2]));
+        let (in_channels, out_channels) = (random.pick(&[1, 13, 30]), random.pick(&[32, 33, 50]));
+        let batch = random.pick(&[1, 2, 5, 19]);
+        let conv =
+            Conv2d { kernel, stride, dilation, pad_low, pad_high, ..same(batch, in_channels, out_channels, in_size) };
+        check_conv(&mut random, &pools, conv);
+    }
     let wide = same(1, 20, 24, [5, 150]);
     let tiny = same(40, 96, 64, [4, 4]);
     for conv in [wide, tiny] {

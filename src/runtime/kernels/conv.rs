@@ -3,6 +3,7 @@
 //! in place from padded images (`conv_weight`). Invariant: the same bits for any number of threads.
 
 use super::columns::{Maps, Padding, Spread, Windows};
+use super::conv_taps::ByTaps;
 use super::drive::{PackA, Plan, Shared};
 use super::gemm::{Epilogue, View};
 use super::isa::{Isa, Kernel};
@@ -132,6 +133,9 @@ impl Conv2d {
 
     /// [`Conv2d::workspace_input_grad`] for [`Conv2d::input_grad_with`].
     pub fn workspace_input_grad_with(&self, isa: Isa, threads: usize) -> usize {
+        if let Some(by_taps) = ByTaps::new(isa, self) {
+            return by_taps.workspace(threads);
+        }
         let bytes = |phase| {
             let windows = self.phase(phase).1;
             match self.winograd_input_grad(isa, &windows) {
@@ -212,6 +216,10 @@ impl Conv2d {
         dx: *mut f32,
         workspace: *mut u8,
     ) {
+        if let Some(by_taps) = ByTaps::new(isa, self) {
+            // SAFETY: promised by the caller.
+            return unsafe { by_taps.run(pool, dy, w, dx, workspace) };
+        }
         let without_taps = |phase| self.phase(phase).1.kernel.contains(&0);
         if self.phases().any(without_taps) {
             // The positions that meet no tap.
