@@ -187,6 +187,24 @@ fn indices_from_data_stay_in_their_buffer() {
 }
 
 #[test]
+fn lanes_two_elements_apart_of_all_lengths() {
+    let mut kernels = Vec::new();
+    let mut random = Random(7);
+    for n in 0..50usize {
+        let len = 2 * n + 3;
+        let source = format!(
+            "kernel k(b0: f32[{len}] read, b1: f32[{len}] readwrite) {{ vector i0 in 0..{n} {{
+               %0 = load b0[2*i0] %1 = load b0[2*i0 + 1] %2 = sub.f32 %0, %1 %3 = add.f32 %0, %1
+               store b1[2*i0 + 2], %3 store b1[2*i0 + 1], %2 }} }}"
+        );
+        let kernel = parse(&source);
+        let buffers = kernel.buffers.iter().map(|b| random.data(b.dtype, b.len)).collect();
+        kernels.push((kernel, buffers, 0.0));
+    }
+    check_all(kernels);
+}
+
+#[test]
 fn multiples_of_numbers_from_data_do_not_wrap_around() {
     let kernel = parse(
         "kernel k(b0: f32[8] read, b1: i32[17] read, b2: f32[17] write) { vector i0 in 0..17 {
