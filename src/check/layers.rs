@@ -127,8 +127,8 @@ impl Checker<'_> {
 
     fn place_chain(&mut self, id: InstanceId, path: &str) {
         self.instances[id.0 as usize].path = path.to_string();
-        let Some(items) = self.instances[id.0 as usize].kind.links() else { return };
-        for (name, value, _) in items.iter().cloned() {
+        let items = self.instances[id.0 as usize].kind.links().map(<[_]>::to_vec);
+        for (name, value, _) in items.unwrap_or_default() {
             if let Value::Layer(inner) = value {
                 let instance = &mut self.instances[inner.0 as usize];
                 if let Some(rest) = instance.path.strip_prefix('\u{1}') {
