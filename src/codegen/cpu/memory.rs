@@ -13,7 +13,7 @@ use cranelift_codegen::ir::{self, Endianness, InstBuilder, MemFlagsData, Type, t
 
 use super::emit::{Emit, LANES, Refusal};
 use super::wide::{bound_is_wide, has_wide_term, index_is_wide, stride_of};
-use crate::codegen::loops::{Access, Bound, BufferArg, Index, Value};
+use crate::codegen::loops::{Access, Bound, BufferArg, Index, Kernel, Value};
 use crate::ops::{Binary, DType};
 
 /// Where an element is: a pointer and a displacement in bytes.
@@ -52,6 +52,25 @@ pub(super) fn fenced<'g>(index: &Index, guard: &'g [Bound], len: usize) -> Cow<'
     }
     let fence = Bound { index: index.clone(), limit: len as i64 };
     Cow::Owned(guard.iter().cloned().chain([fence]).collect())
+}
+
+/// Of a store: the buffer's dtype, and the guard with its fence.
+pub(super) type Stored<'g> = (DType, Cow<'g, [Bound]>);
+
+/// How to store a value; none if the buffer has no elements.
+pub(super) fn stored<'g>(
+    kernel: &Kernel,
+    buffer: BufferArg,
+    index: &Index,
+    value: Value,
+    guard: &'g [Bound],
+) -> Result<Option<Stored<'g>>, Refusal> {
+    let decl = &kernel.buffers[buffer.0 as usize];
+    let own = kernel.values[value.0 as usize];
+    if own != decl.dtype {
+        return Err(format!("a {own} is stored in a buffer of {}", decl.dtype));
+    }
+    Ok((decl.len > 0).then(|| (decl.dtype, fenced(index, guard, decl.len))))
 }
 
 impl Emit<'_, '_> {
@@ -387,15 +406,8 @@ impl Emit<'_, '_> {
         guard: &[Bound],
         accumulate: bool,
     ) -> Result<(), Refusal> {
-        let decl = &self.kernel.buffers[buffer.0 as usize];
-        let (dtype, len) = (decl.dtype, decl.len);
-        if self.dtype(value) != dtype {
-            return Err(format!("a {} is stored in a buffer of {dtype}", self.dtype(value)));
-        }
-        if len == 0 {
-            return Ok(());
-        }
-        let guard = &fenced(index, guard, len)[..];
+        let Some((dtype, guard)) = stored(self.kernel, buffer, index, value, guard)? else { return Ok(()) };
+        let guard = &guard[..];
         let (same, differing) = self.split_guard(guard);
         let differing: Vec<&Bound> = differing;
         match self.guard_holds(&same, 0)? {

@@ -8,7 +8,7 @@
 use super::code::*;
 use super::select::Select;
 use crate::codegen::cpu::emit::Refusal;
-use crate::codegen::cpu::memory::fenced;
+use crate::codegen::cpu::memory::{fenced, stored};
 use crate::codegen::cpu::wide::{bound_is_wide, has_wide_term, index_is_wide, stride_of};
 use crate::codegen::loops::{Bound, BufferArg, Index, Value};
 use crate::ops::{Binary, DType};
@@ -273,15 +273,8 @@ impl Select<'_> {
         guard: &[Bound],
         accumulate: bool,
     ) -> Result<(), Refusal> {
-        let decl = &self.kernel.buffers[buffer.0 as usize];
-        let (dtype, len) = (decl.dtype, decl.len);
-        if self.dtype(value) != dtype {
-            return Err(format!("a {} is stored in a buffer of {dtype}", self.dtype(value)));
-        }
-        if len == 0 {
-            return Ok(());
-        }
-        let guard = &fenced(index, guard, len)[..];
+        let Some((dtype, guard)) = stored(self.kernel, buffer, index, value, guard)? else { return Ok(()) };
+        let guard = &guard[..];
         let source = self.get(value)?;
         if self.lanes.is_none() {
             return self.store_one(buffer, dtype, index, source, guard, accumulate);

@@ -4,17 +4,18 @@
 //! arguments, then general registers, then vectors.
 
 use super::assembler::*;
-use super::code::{Code, G, Inst, Kind, Lanes, Limit, Memory, One, Register, Source, Test, Two, V};
+use super::code::{Code, G, Inst, Lanes, Limit, Memory, Register, Source, V};
+use super::forms::{COMPARE_UNSIGNED, comparison};
 use super::registers::{Allocation, GENERALS, Location};
 use crate::ops::DType;
 
 /// Kept for instructions whose operands are on the stack or constants.
-const HELP: [Zmm; 2] = [Zmm(30), Zmm(31)];
+pub const HELP: [Zmm; 2] = [Zmm(30), Zmm(31)];
 const WORK: [Gpr; 2] = [Gpr(10), Gpr(11)];
 /// The tail's lanes, the guarded lanes, and a mask that no one keeps.
 const TAIL: Mask = Mask(1);
 const GUARD: Mask = Mask(2);
-const SCRATCH: Mask = Mask(3);
+pub const SCRATCH: Mask = Mask(3);
 
 /// Of accesses to pairs: the words of the tail in the first and second vector, those of all lanes in the second, and
 /// every other word.
@@ -27,15 +28,12 @@ const EVEN: Mask = Mask(7);
 const ARGUMENTS: [Gpr; 6] = [Gpr(7), Gpr(6), Gpr(2), Gpr(1), Gpr(8), Gpr(9)];
 const KEPT: [u8; 5] = [3, 12, 13, 14, 15];
 
-const MOVE: Opcode = op(1, 0, 0x28);
+pub const MOVE: Opcode = op(1, 0, 0x28);
 const LOAD: Opcode = op(1, 0, 0x10);
 const STORE: Opcode = op(1, 0, 0x11);
-const BROADCAST: Opcode = op(2, 1, 0x18);
-const LOGIC: Opcode = op(3, 1, 0x25);
+pub const BROADCAST: Opcode = op(2, 1, 0x18);
+pub const LOGIC: Opcode = op(3, 1, 0x25);
 const MASK_TO_LANES: Opcode = op(2, 2, 0x38);
-const COMPARE_FLOATS: Opcode = op(1, 0, 0xc2);
-const COMPARE_SIGNED: Opcode = op(3, 1, 0x1f);
-const COMPARE_UNSIGNED: Opcode = op(3, 1, 0x1e);
 
 pub fn encode(code: &Code, allocation: &Allocation) -> Vec<u8> {
     let mut asm = Assembler::default();
@@ -58,8 +56,8 @@ pub fn encode(code: &Code, allocation: &Allocation) -> Vec<u8> {
     e.asm.finish()
 }
 
-struct Encoder<'a> {
-    asm: Assembler,
+pub struct Encoder<'a> {
+    pub asm: Assembler,
     allocation: &'a Allocation,
     marks: Vec<Label>,
     tables: &'a [[u32; 16]],
@@ -140,7 +138,7 @@ impl Encoder<'_> {
         Address { base, index, offset: at.offset }
     }
 
-    fn in_register(&self, source: Source) -> Option<Zmm> {
+    pub fn in_register(&self, source: Source) -> Option<Zmm> {
         match source {
             Source::Value(v) => match self.allocation.of(Register::Vector(v)) {
                 Location::Register(n) => Some(Zmm(n as u8)),
@@ -150,7 +148,7 @@ impl Encoder<'_> {
         }
     }
 
-    fn operand(&mut self, source: Source) -> Operand {
+    pub fn operand(&mut self, source: Source) -> Operand {
         match source {
             Source::Value(v) => match self.allocation.of(Register::Vector(v)) {
                 Location::Register(n) => Operand::Register(Zmm(n as u8)),
@@ -161,7 +159,7 @@ impl Encoder<'_> {
         }
     }
 
-    fn fill(&mut self, to: Zmm, source: Source) {
+    pub fn fill(&mut self, to: Zmm, source: Source) {
         let operand = self.operand(source);
         match operand {
             Operand::Register(from) if from == to => {}
@@ -175,7 +173,7 @@ impl Encoder<'_> {
     }
 
     /// The source in a register, `help` if it is in none.
-    fn vector(&mut self, source: Source, help: Zmm) -> Zmm {
+    pub fn vector(&mut self, source: Source, help: Zmm) -> Zmm {
         match self.in_register(source) {
             Some(register) => register,
             None => {
@@ -185,26 +183,26 @@ impl Encoder<'_> {
         }
     }
 
-    fn target(&self, v: V) -> Zmm {
+    pub fn target(&self, v: V) -> Zmm {
         self.in_register(Source::Value(v)).unwrap_or(HELP[0])
     }
 
-    fn done(&mut self, v: V) {
+    pub fn done(&mut self, v: V) {
         if let Location::Slot(slot) = self.allocation.of(Register::Vector(v)) {
             let at = Operand::Memory(self.slot(Register::Vector(v), slot));
             self.plain(STORE, HELP[0], None, at);
         }
     }
 
-    fn plain(&mut self, code: Opcode, register: Zmm, source: Option<Zmm>, operand: Operand) {
+    pub fn plain(&mut self, code: Opcode, register: Zmm, source: Option<Zmm>, operand: Operand) {
         self.asm.evex(code, register.0, source, operand, FULL, None);
     }
 
-    fn with(&mut self, code: Opcode, register: Zmm, source: Option<Zmm>, operand: Operand, immediate: u8) {
+    pub fn with(&mut self, code: Opcode, register: Zmm, source: Option<Zmm>, operand: Operand, immediate: u8) {
         self.asm.evex(code, register.0, source, operand, FULL, Some(immediate));
     }
 
-    fn masked(&mut self, code: Opcode, register: Zmm, operand: Operand, mask: Mask, zero: bool) {
+    pub fn masked(&mut self, code: Opcode, register: Zmm, operand: Operand, mask: Mask, zero: bool) {
         self.asm.evex(code, register.0, None, operand, Form { mask, zero, width: 2 }, None);
     }
 
@@ -514,137 +512,6 @@ impl Encoder<'_> {
             _ => self.asm.mask_copy(SCRATCH, mask_of(lanes)),
         }
     }
-
-    fn two(&mut self, op: Two, to: V, a: Source, b: Source) {
-        let commutes = matches!(op, Two::Add | Two::Mul | Two::IntAdd | Two::IntMul | Two::And | Two::Or | Two::Xor);
-        let swap = commutes && self.in_register(a).is_none() && self.in_register(b).is_some();
-        let (a, b) = if swap { (b, a) } else { (a, b) };
-        let a = self.vector(a, HELP[1]);
-        let b = self.operand(b);
-        let target = self.target(to);
-        self.plain(two_code(op), target, Some(a), b);
-        self.done(to);
-    }
-
-    fn one(&mut self, which: One, to: V, a: Source) {
-        let target = self.target(to);
-        match which {
-            One::Swap(by) if by >= 4 => {
-                let a = self.vector(a, HELP[1]);
-                let order = if by == 8 { 0x4e } else { 0xb1 };
-                self.with(op(3, 1, 0x23), target, Some(a), Operand::Register(a), order);
-            }
-            One::Swap(by) => {
-                let a = self.vector(a, HELP[1]);
-                self.with(op(3, 1, 0x04), target, None, Operand::Register(a), if by == 2 { 0x4e } else { 0xb1 });
-            }
-            One::First => {
-                let a = Operand::Register(self.vector(a, HELP[1]));
-                self.plain(BROADCAST, target, None, a);
-            }
-            One::ShiftLeft(count) | One::ShiftRight(count) | One::ShiftSign(count) => {
-                let which = match which {
-                    One::ShiftLeft(_) => 6,
-                    One::ShiftRight(_) => 2,
-                    _ => 4,
-                };
-                let a = Operand::Register(self.vector(a, HELP[1]));
-                self.asm.evex(op(1, 1, 0x72), which, Some(target), a, FULL, Some(count));
-            }
-            One::Floor | One::Ceil | One::Round => {
-                let mode = match which {
-                    One::Floor => 9,
-                    One::Ceil => 10,
-                    _ => 8,
-                };
-                let a = self.operand(a);
-                self.with(op(3, 1, 0x08), target, None, a, mode);
-            }
-            One::Sqrt | One::ToFloat | One::ToInt => {
-                let code = match which {
-                    One::Sqrt => op(1, 0, 0x51),
-                    One::ToFloat => op(1, 0, 0x5b),
-                    _ => op(1, 2, 0x5b),
-                };
-                let a = self.operand(a);
-                self.plain(code, target, None, a);
-            }
-        }
-        self.done(to);
-    }
-
-    /// The form by what the result's register holds: 132 multiplies it by the last operand and adds the middle one, 213
-    /// by the middle one and adds the last, 231 adds to it the product of both.
-    fn mul_add(&mut self, to: V, a: Source, b: Source, c: Source) {
-        const F132: Opcode = op(2, 1, 0x98);
-        const F213: Opcode = op(2, 1, 0xa8);
-        const F231: Opcode = op(2, 1, 0xb8);
-        let target = self.target(to);
-        let swap = self.in_register(a).is_none() && self.in_register(b).is_some();
-        let (a, b) = if swap { (b, a) } else { (a, b) };
-        let a = self.vector(a, HELP[1]);
-        match (self.in_register(b), self.in_register(c)) {
-            (None, Some(c)) => {
-                let b = self.operand(b);
-                if target == c {
-                    self.plain(F231, target, Some(a), b);
-                } else {
-                    self.fill_register(target, a);
-                    self.plain(F132, target, Some(c), b);
-                }
-            }
-            (Some(b), Some(c)) if target == c => self.plain(F231, target, Some(a), Operand::Register(b)),
-            (b_register, _) => {
-                // The second helper may hold the first factor, and the first is free: no result depends on it yet.
-                let b = b_register.unwrap_or_else(|| self.vector(b, HELP[0]));
-                let c = self.operand(c);
-                let factor = if target == b { a } else { b };
-                if target != b {
-                    self.fill_register(target, a);
-                }
-                self.plain(F213, target, Some(factor), c);
-            }
-        }
-        self.done(to);
-    }
-
-    fn fill_register(&mut self, to: Zmm, from: Zmm) {
-        if to != from {
-            self.plain(MOVE, to, None, Operand::Register(from));
-        }
-    }
-
-    /// Truth tables of `mask ? a : b`, by which of the three the result's register holds.
-    fn select(&mut self, to: V, mask: V, a: Source, b: Source) {
-        let target = self.target(to);
-        let mask = self.vector(Source::Value(mask), HELP[0]);
-        if self.in_register(a) == Some(target) && mask != target {
-            let b = self.operand(b);
-            self.with(LOGIC, target, Some(mask), b, 0xe2);
-        } else if self.in_register(b) == Some(target) && mask != target {
-            let a = self.operand(a);
-            self.with(LOGIC, target, Some(mask), a, 0xb8);
-        } else {
-            let a = self.vector(a, HELP[1]);
-            let b = self.operand(b);
-            self.fill_register(target, mask);
-            self.with(LOGIC, target, Some(a), b, 0xca);
-        }
-        self.done(to);
-    }
-
-    fn extremum(&mut self, larger: bool, to: V, a: Source, b: Source) {
-        let a = self.vector(a, HELP[1]);
-        let b = self.operand(b);
-        let target = self.target(to);
-        let best = if target == a { HELP[0] } else { target };
-        self.plain(two_code(if larger { Two::Larger } else { Two::Smaller }), best, Some(a), b);
-        let (code, immediate) = comparison(Test::Unordered, Kind::Float);
-        self.asm.evex(code, SCRATCH.0, Some(a), Operand::Register(a), FULL, Some(immediate));
-        self.masked(MOVE, best, Operand::Register(a), SCRATCH, false);
-        self.fill_register(target, best);
-        self.done(to);
-    }
 }
 
 /// The place of the second of two vectors.
@@ -658,52 +525,4 @@ fn mask_of(lanes: Lanes) -> Mask {
         Lanes::Tail => TAIL,
         Lanes::Guarded => GUARD,
     }
-}
-
-fn two_code(which: Two) -> Opcode {
-    match which {
-        Two::Add => op(1, 0, 0x58),
-        Two::Sub => op(1, 0, 0x5c),
-        Two::Mul => op(1, 0, 0x59),
-        Two::Div => op(1, 0, 0x5e),
-        Two::Smaller => op(1, 0, 0x5d),
-        Two::Larger => op(1, 0, 0x5f),
-        Two::IntAdd => op(1, 1, 0xfe),
-        Two::IntSub => op(1, 1, 0xfa),
-        Two::IntMul => op(2, 1, 0x40),
-        Two::IntMin => op(2, 1, 0x39),
-        Two::IntMax => op(2, 1, 0x3d),
-        Two::And => op(1, 1, 0xdb),
-        Two::Or => op(1, 1, 0xeb),
-        Two::Xor => op(1, 1, 0xef),
-        Two::ShiftLeft => op(2, 1, 0x47),
-        Two::ShiftRight => op(2, 1, 0x45),
-    }
-}
-
-/// The instruction and its predicate.
-fn comparison(test: Test, kind: Kind) -> (Opcode, u8) {
-    if kind == Kind::Float {
-        let predicate = match test {
-            Test::Equal => 0x00,
-            Test::NotEqual => 0x04,
-            Test::Less => 0x11,
-            Test::LessEqual => 0x12,
-            Test::Greater => 0x1e,
-            Test::GreaterEqual => 0x1d,
-            Test::Unordered => 0x03,
-        };
-        return (COMPARE_FLOATS, predicate);
-    }
-    let predicate = match test {
-        Test::Equal => 0,
-        Test::Less => 1,
-        Test::LessEqual => 2,
-        Test::NotEqual => 4,
-        Test::GreaterEqual => 5,
-        Test::Greater => 6,
-        // No integer is.
-        Test::Unordered => 3,
-    };
-    (if kind == Kind::Signed { COMPARE_SIGNED } else { COMPARE_UNSIGNED }, predicate)
 }

@@ -2,7 +2,7 @@
 //!
 //! In: a kernel. Out: bytes of a function by the System V convention, or why there are none (then Cranelift makes them).
 //! The stages: [`select`] chooses instructions on registers without limit, [`registers`] assigns machine registers,
-//! [`encode`] and [`assembler`] write bytes. Values and the order of sums are those of the Cranelift path, so both give
+//! [`encode`], [`forms`] and [`assembler`] write bytes. Values and the order of sums are those of the Cranelift path, so both give
 //! the same bits on a machine with fused multiply-add.
 
 mod access;
@@ -10,6 +10,7 @@ mod assembler;
 mod code;
 mod encode;
 mod fold;
+mod forms;
 mod nest;
 mod registers;
 mod select;
