@@ -119,6 +119,7 @@ impl CpuEngine {
         if plan.arena_bytes > self.arena.bytes() {
             self.arena = Arena::new(plan.arena_bytes);
         }
+        self.pool.wait_for_workers();
         Ok((plan, executable))
     }
 }

@@ -169,9 +169,10 @@ struct Rest {
     since: AtomicU64,
 }
 
-const AWAKE: u8 = 0;
-const ASLEEP: u8 = 1;
-const OUT_OF_THE_WAY: u8 = 2;
+const STARTING: u8 = 0;
+const AWAKE: u8 = 1;
+const ASLEEP: u8 = 2;
+const OUT_OF_THE_WAY: u8 = 3;
 
 struct Worker {
     thread: Thread,
@@ -221,6 +222,16 @@ impl Pool {
         self.workers.len() + 1
     }
 
+    /// Returns when every thread is there. One that starts later would only take its part later, but a starting
+    /// thread allocates, and no step is to be the one that it does so in.
+    pub fn wait_for_workers(&self) {
+        for worker in &self.workers {
+            while worker.rest.kind.load(Ordering::SeqCst) == STARTING {
+                std::thread::yield_now();
+            }
+        }
+    }
+
     /// Lets all threads note from now on what they do, or no longer. That takes time and memory.
     pub fn record(&self, on: bool) {
         self.shared.recording.store(on, Ordering::Relaxed);
@@ -266,7 +277,7 @@ impl Pool {
         }
         for worker in self.workers.iter().take(chunks - 1) {
             let wake = match worker.rest.kind.load(Ordering::SeqCst) {
-                AWAKE => false,
+                STARTING | AWAKE => false,
                 ASLEEP => true,
                 _ => {
                     let since = Duration::from_nanos(worker.rest.since.load(Ordering::Relaxed));
@@ -315,6 +326,7 @@ fn idle(shared: &Shared, rest: &Rest, slot: usize, started: Instant) {
         }
         rest.kind.store(AWAKE, Ordering::SeqCst);
     };
+    rest.kind.store(AWAKE, Ordering::SeqCst);
     loop {
         let mut spins = 0;
         let mut ticket = own.load(Ordering::SeqCst);
