@@ -65,6 +65,7 @@ impl OpenFacts {
         match data::facts(&data.source, &args, &self.root) {
             Ok(facts) => Ok(Facts {
                 count: Some(facts.train),
+                held: Some(facts.validate),
                 warning: None,
                 texts: facts.texts,
                 vocabularies: facts.vocabularies.into_iter().map(|(name, size)| (name, Some(size))).collect(),
@@ -98,7 +99,7 @@ impl OpenFacts {
                     })
                     .collect();
                 let warning = Diagnostic { code: codes::DATA_UNCHECKED, severity: Severity::Warning, ..*fault };
-                Ok(Facts { fields, count: None, texts, vocabularies, warning: Some(Box::new(warning)) })
+                Ok(Facts { fields, count: None, held: None, texts, vocabularies, warning: Some(Box::new(warning)) })
             }
             Err(fault) => Err(fault),
         }

@@ -8,6 +8,7 @@ use crate::check::{self, Program, Task};
 use crate::data_facts::OpenFacts;
 use crate::diag::{self, Diagnostic, codes};
 use crate::engine::{CpuEngine, Engine, InterpreterEngine, Target, check_budget};
+use crate::lint::{self, Levels};
 use crate::source::{FileId, Sources};
 use crate::syntax;
 use crate::uses;
@@ -25,6 +26,8 @@ pub struct Options {
     pub task: Option<String>,
     /// The metadata of a checkpoint: its vocabularies come before those of the data, which may be absent.
     pub saved: BTreeMap<String, String>,
+    /// `--allow`, `--deny`
+    pub levels: Levels,
 }
 
 /// A file that has been read and checked.
@@ -71,6 +74,12 @@ pub fn check_text(name: &str, text: String, folder: &Path, options: &Options) ->
     let (program, found) = check::check_parsed(&mut sources, tree, uses, &diagnostics, &facts);
     diagnostics.extend(absent);
     diagnostics.extend(found);
+    let broken = diagnostics.iter().any(|d| d.severity == diag::Severity::Error);
+    if !broken {
+        diagnostics.extend(lint::lint(&program, &sources));
+    }
+    diag::tidy(&mut diagnostics);
+    lint::settle(&mut diagnostics, &sources, &options.levels, !broken);
     diag::tidy(&mut diagnostics);
     Checked { sources, file, program, diagnostics, data_root }
 }

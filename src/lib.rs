@@ -10,6 +10,7 @@
 //!   (the table of operations), [`graph`] (the tensor graph).
 //! - 1, [`syntax`]: text to a tree, for every text.
 //! - 2, [`check`]: names, types, sizes; every entry point becomes a graph whose sizes may be names.
+//!   [`lint`] looks for what can run but is rarely meant.
 //! - 3, [`build`]: named sizes become numbers.
 //! - 4, [`autodiff`]: gradients become ordinary nodes.
 //! - 5, [`opt`]: the same values with less work; nodes are grouped into kernels.
@@ -37,6 +38,7 @@ pub mod engine;
 pub mod generate;
 pub mod graph;
 pub mod interpreter;
+pub mod lint;
 pub mod ops;
 pub mod opt;
 pub mod plan;

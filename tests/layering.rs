@@ -12,6 +12,7 @@ const ORDER: &[&[&str]] = &[
     &["ops", "graph"],
     &["syntax"],
     &["check"],
+    &["lint"],
     &["build"],
     // The gradient of a scan drops what its body does not need.
     &["autodiff", "opt"],

@@ -151,6 +151,18 @@ fn every_message_keeps_the_house_style() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn every_lint_has_a_program_that_speaks_and_one_that_does_not() {
+    for lint in nnc::lint::LINTS {
+        let name = format!("lints/{}.nn", lint.code.name.replace('-', "_"));
+        let text = std::fs::read_to_string(root().join(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(expectations(&text).iter().any(|e| e.code == lint.code.id), "{name} never gives {}", lint.code.id);
+        // What is not meant stands beside it: more than half of the lines are of programs without a warning.
+        let good = ["good", "Good"].iter().any(|word| text.contains(word));
+        assert!(good, "{name} has nothing called `good` that it is silent about");
+    }
+}
+
 /// What the checker raises, as opposed to the parser, the readers and the run.
 const OF_CHECK: &[&codes::Code] = &[
     codes::MISSING_PART,

@@ -78,6 +78,7 @@ impl Checker<'_> {
 
     fn call_fn_body(&mut self, decl: &Rc<FnDecl>, given: Vec<Given>, span: Span) -> Res<Value> {
         let mut scope = Scope::new(decl.name.span.file);
+        let from = self.sheet.graph.nodes.len();
         if self.doubtful.contains(&decl.name.span) {
             self.sheet.hurt = true;
             return Some(Value::Poison);
@@ -92,6 +93,7 @@ impl Checker<'_> {
         if bound.is_none() || broken || self.bind_wheres(&decl.wheres, &mut scope).is_none() {
             return Some(self.declared_result(decl.result.as_ref(), &mut scope, span));
         }
+        let args = self.bound_args(&scope, decl.params.len());
         let arguments = decl.gradient.as_ref().map(|_| scope.clone());
         let end = decl.body.stmts.last().map_or(decl.body.span, |s| s.span);
         let value = self
@@ -103,6 +105,9 @@ impl Checker<'_> {
         };
         if self.errors() == errors {
             self.warn_unused(&scope);
+        }
+        if let Some(value) = &value {
+            self.note_call(decl, args, value, from, span);
         }
         Some(value.unwrap_or_else(|| self.declared_result(decl.result.as_ref(), &mut scope, span)))
     }

@@ -83,6 +83,8 @@ pub struct Sheet {
     pub assigned: BTreeSet<VarId>,
     /// True if a stand-in takes the place of something that has a fault: what depends on values is not to be said.
     pub hurt: bool,
+    /// Functions and layers that were applied, in the order in which they ended.
+    pub applied: Vec<super::applied::Applied>,
     /// Where each path stands among the graph's scopes.
     scope_numbers: BTreeMap<String, u32>,
     /// The key of draws in the body of a scan; elsewhere it is the step's.
@@ -216,6 +218,8 @@ pub struct Facts {
     pub fields: Vec<FieldFacts>,
     /// Samples for training.
     pub count: Option<usize>,
+    /// Samples that are held out.
+    pub held: Option<usize>,
     /// Names of text fields.
     pub texts: Vec<String>,
     /// Fields that the source itself cuts from a text: name, and the number of tokens if it is known.
@@ -258,6 +262,8 @@ pub struct Checker<'a> {
     /// The axes of each variable, with the reasons for their sizes.
     pub var_axes: Vec<Vec<Axis>>,
     pub rows: Vec<LayerRow>,
+    /// Models checked on their own.
+    pub drafts: Vec<super::program::StepGraph>,
     /// Known in a task's step; not while a declaration is checked on its own.
     pub training: Option<bool>,
     /// True while a declaration is checked on its own.

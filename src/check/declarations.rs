@@ -1,7 +1,7 @@
 //! Declarations checked on their own, with sizes known only by name: what can be said without an instance.
 
 use super::context::{Checker, Def, ReasonKind, Scope, Sheet};
-use super::program::LayerRow;
+use super::program::{LayerRow, StepGraph};
 use super::shapes::{Form, form};
 use super::values::{Axis, Callable, Given, Recipe, Tag, Ty, Value};
 use crate::diag::{Diagnostic, codes};
@@ -66,6 +66,11 @@ impl Checker<'_> {
                     self.quietly_called(|c| c.optimizer_declaration(decl, given));
                 }
                 _ => {}
+            }
+            if training && matches!(def, Def::Layer(decl) if decl.is_model) && self.errors() == errors {
+                let applied = std::mem::take(&mut self.sheet.applied);
+                let graph = std::mem::take(&mut self.sheet.graph);
+                self.drafts.push(StepGraph { graph, applied, ..StepGraph::default() });
             }
             if training {
                 // A shared layer is listed where it is first applied.

@@ -377,7 +377,7 @@ impl Checker<'_> {
     }
 
     /// The user's place for a member: its declaration, or where the innermost layer around it was written.
-    fn declared_at(&self, id: InstanceId, span: Span) -> Span {
+    pub(super) fn declared_at(&self, id: InstanceId, span: Span) -> Span {
         if !self.is_builtin(span) {
             return span;
         }
@@ -543,6 +543,8 @@ impl Checker<'_> {
         if broken {
             return Some(self.declared_result(forward.result.as_ref(), &mut scope, span));
         }
+        let from = self.sheet.graph.nodes.len();
+        let args = self.bound_args(&scope, forward.params.len());
         let row = self.rows.len();
         let path = self.instances[id.0 as usize].path.clone();
         let vars = self.instances[id.0 as usize]
@@ -568,6 +570,7 @@ impl Checker<'_> {
         let Some(value) = value else {
             return Some(self.declared_result(forward.result.as_ref(), &mut scope, span));
         };
+        self.note_layer(id, args, &value, from, span);
         self.rows[row].output = self.plain_types(&value);
         Some(value)
     }

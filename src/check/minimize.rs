@@ -1,7 +1,7 @@
 //! `minimize` and `report`: the loss's gradients, the optimizer's rule for each parameter, and what is logged.
 
 use super::context::{Checker, Res, Scope, Sheet};
-use super::program::{Report, ReportKind, VarKind};
+use super::program::{Report, ReportKind, Updated, VarKind};
 use super::tensors::Kind;
 use super::values::{Ty, Value};
 use crate::diag::{Diagnostic, codes};
@@ -120,6 +120,12 @@ impl Checker<'_> {
         let result = self.update(&optimizer, optimizer_span, &params, &gradients, between, scope);
         if let Some(step) = &mut self.step {
             step.moved.extend(params.iter().map(|p| p.0));
+            step.updates.push(Updated {
+                clipped: between.clip_norm.is_some() || between.clip_value.is_some(),
+                params: params.iter().map(|p| p.0).collect(),
+                span: optimizer_span,
+                optimizer,
+            });
         }
         result
     }

@@ -6,6 +6,7 @@
 //! evaluated with its nets. What fails becomes `Poison`, about which nothing more is said, so that independent faults
 //! are all found in one run and none is reported twice.
 
+mod applied;
 mod calls;
 mod chain;
 mod consequences;
@@ -50,6 +51,7 @@ mod updates;
 mod values;
 mod vmap;
 
+pub use applied::{Applied, Callee};
 pub use context::{DataFacts, Facts, FieldFacts};
 pub use generation::GENERATE_SETTINGS;
 pub use library::{FILES as LIBRARY_FILES, Library};
@@ -59,7 +61,7 @@ pub use precision::PRECISIONS;
 pub use program::*;
 pub use special_docs::{SPECIALS, Special};
 pub use tasks::SETTINGS;
-pub use values::{Callable, DataValue, Given, TextValue, TokenizerValue, Value};
+pub use values::{Callable, DataValue, Given, OptimizerValue, Stage, TextValue, TokenizerValue, Value};
 
 use crate::diag::{self, Diagnostic, codes, suggest};
 use crate::source::Sources;
@@ -99,6 +101,7 @@ pub fn check_parsed(
         var_axes: Vec::new(),
         optimizer_states: BTreeMap::new(),
         rows: Vec::new(),
+        drafts: Vec::new(),
         training: None,
         generic: false,
         calls: Vec::new(),
@@ -179,6 +182,7 @@ impl Checker<'_> {
             init.outputs.push(crate::graph::Output { kind, node: var.init });
         }
         program.vars = std::mem::take(&mut self.vars);
+        program.drafts = std::mem::take(&mut self.drafts);
         program.init = init;
         program
     }

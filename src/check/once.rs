@@ -67,7 +67,7 @@ pub fn split(step: &mut StepGraph, fields: &mut Vec<FieldUse>, length: &Sym, bat
         .enumerate()
         .map(|(k, i)| Report { name: format!("once {k}"), kind: ReportKind::Prediction, span: span(i) })
         .collect();
-    Some(StepGraph { graph: before, reports, demands: Vec::new() })
+    Some(StepGraph { graph: before, reports, ..StepGraph::default() })
 }
 
 /// Whether a field is the growing one, or its length.

@@ -1,12 +1,14 @@
 //! What check makes: every entry point of a file as a symbolic graph, and the variables that they share.
 
-use super::values::{DataValue, TextValue, TokenizerValue};
+use super::applied::Applied;
+use super::context::Facts;
+use super::values::{DataValue, OptimizerValue, TextValue, TokenizerValue};
 use crate::diag::{Diagnostic, codes};
 use crate::dims::{Dim, Sym};
 use crate::graph::{Graph, NodeId, TensorType};
 use crate::ops::{DType, VarId};
 use crate::source::Span;
-use crate::syntax::ast::{Relation, TaskKind};
+use crate::syntax::ast::{Relation, TaskDecl, TaskKind};
 use std::rc::Rc;
 
 /// What a persistent value is.
@@ -66,6 +68,19 @@ pub struct StepGraph {
     pub reports: Vec<Report>,
     /// What must hold of its sizes, as far as checking could not tell.
     pub demands: Vec<Demand>,
+    /// The functions and layers that it applies, in the order in which they end.
+    pub applied: Vec<Applied>,
+}
+
+/// What a `minimize` moves, and how.
+#[derive(Clone)]
+pub struct Updated {
+    pub optimizer: Rc<OptimizerValue>,
+    /// Where the optimizer is written.
+    pub span: Span,
+    pub params: Vec<VarId>,
+    /// Gradients are cut to a length or a range before.
+    pub clipped: bool,
 }
 
 /// A comparison of sizes that is decided when they become numbers.
@@ -272,6 +287,14 @@ pub struct Task {
     pub assumed: Option<usize>,
     /// Of a task that generates.
     pub generation: Option<Generation>,
+    /// As written.
+    pub decl: Rc<TaskDecl>,
+    /// What is known of its data.
+    pub facts: Option<Facts>,
+    /// What its training step moves, `minimize` by `minimize`.
+    pub updates: Vec<Updated>,
+    /// How slowly averages of its parameters follow them, if it keeps any.
+    pub ema: Option<f64>,
 }
 
 impl Task {
@@ -318,6 +341,8 @@ pub struct Program {
     pub init: Graph<Dim>,
     /// Models that no task uses, checked on their own: name and rows with symbolic sizes.
     pub models: Vec<(String, Vec<LayerRow>)>,
+    /// The file's models, each applied on its own in training, with sizes known by name. Their variables are nobody's.
+    pub drafts: Vec<StepGraph>,
 }
 
 impl Program {

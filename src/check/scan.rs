@@ -370,6 +370,7 @@ impl Checker<'_> {
     pub(super) fn cut(&mut self, nodes: usize) -> Vec<(crate::graph::Node<Dim>, Ty)> {
         let gone = self.sheet.graph.nodes.split_off(nodes);
         let types = self.sheet.tys.split_off(nodes);
+        self.sheet.applied.retain(|a| a.nodes.end <= nodes);
         // Members that are tensors are made again where they are needed.
         for instance in &mut self.instances {
             instance.members.retain(|(_, value)| !matches!(value, Value::Tensor(n) if n.index() >= nodes));

@@ -2,7 +2,7 @@
 
 use super::context::{Checker, Facts, Res, Scope, Sheet};
 use super::generation::{GENERATE_SETTINGS, settings_of};
-use super::program::{Every, Report, ReportKind, Settings, StepGraph, Task};
+use super::program::{Every, Report, ReportKind, Settings, StepGraph, Task, Updated};
 use super::updates::Between;
 use super::values::{DataValue, OptimizerValue, Ty, Value};
 use crate::diag::{Diagnostic, codes, suggest};
@@ -48,6 +48,7 @@ pub struct StepState {
     /// Parameters that some `minimize` moves.
     pub moved: BTreeSet<VarId>,
     pub minimized: bool,
+    pub updates: Vec<Updated>,
 }
 
 /// What a step is evaluated for.
@@ -60,7 +61,7 @@ enum Pass {
 }
 
 impl Checker<'_> {
-    pub fn task(&mut self, decl: &TaskDecl, number: usize) -> Option<Task> {
+    pub fn task(&mut self, decl: &Rc<TaskDecl>, number: usize) -> Option<Task> {
         let name = decl.name.as_ref().map_or(decl.kind.word().to_string(), |n| n.name.clone());
         self.task = number;
         self.optimizer_states.clear();
@@ -133,6 +134,7 @@ impl Checker<'_> {
             passes.insert(0, Pass::Survey);
         }
         let mut whole = true;
+        let mut updates = Vec::new();
         for pass in passes {
             let training = pass == Pass::Train;
             self.training = Some(training || trains && pass == Pass::Survey);
@@ -195,13 +197,15 @@ impl Checker<'_> {
                 self.unmoved_parameters(number, &done.moved, &scope);
                 self.unapplied_items(number);
             }
+            let applied = std::mem::take(&mut self.sheet.applied);
             let mut graph = std::mem::take(&mut self.sheet).graph_with_outputs();
             let mut reports = Vec::new();
             for (report, node) in done.reports {
                 graph.outputs.push(Output { kind: OutputKind::Value(reports.len() as u32), node });
                 reports.push(report);
             }
-            let made = StepGraph { graph, reports, demands: std::mem::take(&mut self.demands) };
+            let made = StepGraph { graph, reports, demands: std::mem::take(&mut self.demands), applied };
+            updates.extend(done.updates);
             if training { train = Some(made) } else { eval = Some(made) }
         }
         let mut loaded = Vec::new();
@@ -280,6 +284,10 @@ impl Checker<'_> {
             whole,
             assumed: None,
             generation,
+            decl: decl.clone(),
+            facts,
+            updates,
+            ema: state.average,
         })
     }
 

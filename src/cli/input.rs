@@ -6,6 +6,7 @@ use nnc::check::{Program, Task};
 use nnc::diag::{Diagnostic, Format, codes};
 use nnc::driver::{self, Checked, Options};
 use nnc::engine::Target;
+use nnc::lint::Levels;
 use nnc::syntax::ast::TaskKind;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,12 @@ pub struct Input {
     /// Where the paths of data begin; else the folder of the file
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Say nothing of a warning, by code or name: `W1008`, `stacked-linear`; `warnings` for all
+    #[arg(long, value_name = "WARNING")]
+    pub allow: Vec<String>,
+    /// Make a warning an error, by code or name; `warnings` for all
+    #[arg(long, value_name = "WARNING")]
+    pub deny: Vec<String>,
     /// How errors and warnings are printed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub message_format: MessageFormat,
@@ -46,7 +53,13 @@ pub struct Input {
 impl Input {
     pub fn options(&self, task: Option<&str>) -> Options {
         let task = task.map(str::to_string);
-        Options { sets: self.sets.clone(), data_root: self.data.clone(), task, ..Options::default() }
+        Options {
+            sets: self.sets.clone(),
+            data_root: self.data.clone(),
+            task,
+            levels: Levels { allow: self.allow.clone(), deny: self.deny.clone() },
+            ..Options::default()
+        }
     }
 
     /// Reads and checks a file. Warnings are printed; errors are the fault.

@@ -69,6 +69,43 @@ codes! {
     CAPITAL W1002 "capital";
     DATA_UNCHECKED W1003 "data-unchecked";
     PROMPT W1004 "prompt";
+    UNUSED_ALLOW W1005 "unused-allow";
+    SOFTMAX_BEFORE_LOSS W1006 "softmax-before-loss";
+    SCORES_AS_PROBABILITIES W1007 "scores-as-probabilities";
+    STACKED_LINEAR W1008 "stacked-linear";
+    BIAS_BEFORE_NORM W1009 "bias-before-norm";
+    DROPOUT_ON_OUTPUT W1010 "dropout-on-output";
+    ACTIVATION_ON_OUTPUT W1011 "activation-on-output";
+    BATCH_OF_ONE W1012 "batch-of-one";
+    RAW_PIXELS W1013 "raw-pixels";
+    SCALED_TWICE W1014 "scaled-twice";
+    LEARNING_RATE W1015 "learning-rate";
+    SCHEDULE_LENGTH W1016 "schedule-length";
+    LABEL_LEAK W1017 "label-leak";
+    UNUSED_COLUMN W1018 "unused-column";
+    SPARE_CLASSES W1019 "spare-classes";
+    VALIDATION_OVERLAP W1020 "validation-overlap";
+    SEES_THE_ANSWER W1021 "sees-the-answer";
+    ATTENTION_SCALE W1022 "attention-scale";
+    DECAY_ON_NORMS W1023 "decay-on-norms";
+    EMBEDDING_SCALE W1024 "embedding-scale";
+    METRIC_IN_TRAINING W1025 "metric-in-training";
+    SUMMED_LOSS W1026 "summed-loss";
+    PADDING_COUNTED W1027 "padding-counted";
+    CLASS_AS_NUMBER W1028 "class-as-number";
+    SOFTMAX_OF_ONE W1029 "softmax-of-one";
+    ACROSS_BATCH W1030 "across-batch";
+    HEAVY_DROPOUT W1031 "heavy-dropout";
+    DROPOUT_BEFORE_NORM W1032 "dropout-before-norm";
+    IDLE_ACTIVATION W1033 "idle-activation";
+    UNSTABLE_LOG W1034 "unstable-log";
+    COUPLED_DECAY W1035 "coupled-decay";
+    PATIENCE_TOO_LONG W1036 "patience-too-long";
+    BATCH_LARGER_THAN_DATA W1037 "batch-larger-than-data";
+    SLOW_AVERAGE W1038 "slow-average";
+    SKIPPED_PIXELS W1039 "skipped-pixels";
+    UNCLIPPED_RECURRENCE W1040 "unclipped-recurrence";
+    NO_POSITIONS W1041 "no-positions";
 }
 
 /// The code with this id (`E0301`) or name (`shape-mismatch`).
