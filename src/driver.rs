@@ -70,7 +70,7 @@ pub fn check_text(name: &str, text: String, folder: &Path, options: &Options) ->
     let data_root = options.data_root.clone().unwrap_or_else(|| folder.to_path_buf());
     let facts = OpenFacts::new(data_root.clone()).with_saved(options.saved.clone());
     let mut absent = Vec::new();
-    let uses = uses::load(file, &tree, folder, &mut sources, &mut diagnostics, &mut absent);
+    let uses = uses::load(&uses::Disk, file, &tree, folder, &mut sources, &mut diagnostics, &mut absent);
     let (program, found) = check::check_parsed(&mut sources, tree, uses, &diagnostics, &facts);
     diagnostics.extend(absent);
     diagnostics.extend(found);

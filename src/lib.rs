@@ -21,6 +21,7 @@
 //!   [`stages`] holds the way of a task's graphs through 3 to 5.
 //! - Around a run: [`data`] (sources and batches; [`data_facts`] tells the checker about them), [`artifact`] (checkpoints, run
 //!   folders), [`train`] (the loop), [`generate`] (texts, token by token).
+//! - [`ide`]: what an editor asks, as pure queries; [`lsp`]: the language server around it.
 //! - [`driver`] ties the front together; [`emit`] shows the state after any stage.
 
 pub mod artifact;
@@ -37,8 +38,10 @@ pub mod emit;
 pub mod engine;
 pub mod generate;
 pub mod graph;
+pub mod ide;
 pub mod interpreter;
 pub mod lint;
+pub mod lsp;
 pub mod ops;
 pub mod opt;
 pub mod plan;

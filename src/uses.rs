@@ -11,7 +11,50 @@ use std::path::{Path, PathBuf};
 /// More files than this are no program that a person wrote.
 const MOST_FILES: usize = 500;
 
+/// Where files come from: the disk, or an editor that holds some of them.
+pub trait Files {
+    /// The text of a file.
+    fn read(&self, path: &Path) -> std::io::Result<String>;
+
+    /// The same path for the same file, however it is reached.
+    fn real(&self, path: PathBuf) -> PathBuf {
+        path
+    }
+
+    /// The `.nn` files of a folder, without that ending, sorted.
+    fn names(&self, _folder: &Path) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The disk.
+pub struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> std::io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
+    fn real(&self, path: PathBuf) -> PathBuf {
+        path.canonicalize().unwrap_or(path)
+    }
+
+    fn names(&self, folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .filter(|p| p.extension().is_some_and(|e| e == "nn"))
+            .filter_map(|p| p.file_stem().map(|s| s.to_string_lossy().into_owned()))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
 struct Loader<'s> {
+    files: &'s dyn Files,
     sources: &'s mut Sources,
     found: Vec<Diagnostic>,
     /// What parsing the files said.
@@ -28,6 +71,7 @@ struct Loader<'s> {
 /// Gives the other files, each after those that it uses; faults of their syntax are added to `syntax`, and files that are
 /// absent or use each other to `found`.
 pub fn load(
+    files: &dyn Files,
     file: FileId,
     tree: &File,
     folder: &Path,
@@ -39,22 +83,18 @@ pub fn load(
     let path = folder.join(Path::new(&own).file_name().unwrap_or_default());
     let shown = Path::new(&own).parent().map(Path::to_path_buf).unwrap_or_default();
     let mut loader = Loader {
+        files,
         sources,
         found: Vec::new(),
         syntax: Vec::new(),
         uses: Uses { main: Some(file), ..Uses::default() },
-        read: vec![(real(path), file)],
+        read: vec![(files.real(path), file)],
         around: vec![file],
     };
     loader.file(file, tree, folder, &shown);
     syntax.extend(loader.syntax);
     found.extend(loader.found);
     loader.uses
-}
-
-/// The same path for the same file, however it is reached.
-fn real(path: PathBuf) -> PathBuf {
-    path.canonicalize().unwrap_or(path)
 }
 
 impl Loader<'_> {
@@ -76,7 +116,7 @@ impl Loader<'_> {
         }
         let relative = modules.iter().map(|p| p.name.as_str()).collect::<PathBuf>().with_extension("nn");
         let place = folder.join(&relative);
-        let known = real(place.clone());
+        let known = self.files.real(place.clone());
         let span = modules[0].span.to(modules[modules.len() - 1].span);
         if let Some(id) = self.read.iter().find(|(p, _)| *p == known).map(|(_, id)| *id) {
             if !self.around.contains(&id) {
@@ -97,7 +137,7 @@ impl Loader<'_> {
             self.uses.places.insert((file, key), None);
             return;
         }
-        let text = match std::fs::read_to_string(&place) {
+        let text = match self.files.read(&place) {
             Ok(text) if self.read.len() < MOST_FILES => text,
             Ok(_) => {
                 let d = Diagnostic::error(codes::NESTING, span, "the program has too many files");
@@ -151,13 +191,7 @@ impl Loader<'_> {
                 false,
             );
         }
-        let beside = place.parent().and_then(|p| std::fs::read_dir(p).ok()).into_iter().flatten().flatten();
-        let mut names: Vec<String> = beside
-            .map(|e| e.path())
-            .filter(|p| p.extension().is_some_and(|e| e == "nn"))
-            .filter_map(|p| p.file_stem().map(|s| s.to_string_lossy().into_owned()))
-            .collect();
-        names.sort();
+        let names = place.parent().map_or(Vec::new(), |folder| self.files.names(folder));
         let last = &path.parts[path.parts.len() - 2];
         match suggest::nearest(&last.name, names.iter().map(String::as_str)) {
             Some(meant) => d.help(format!("did you mean `{meant}`?")).fix(

@@ -32,6 +32,8 @@ const ORDER: &[&[&str]] = &[
     &["uses"],
     &["driver"],
     &["emit"],
+    &["ide"],
+    &["lsp"],
 ];
 
 /// Not part of the library: the command line.

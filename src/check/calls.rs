@@ -182,6 +182,7 @@ impl Checker<'_> {
             if let (Value::Tensor(node), Some(ty)) = (&value, &param.ty) {
                 scope.axis_names.push((*node, axis_names(ty, self.ty(*node).rank())));
             }
+            self.sight(param.name.span, &value);
             scope.bind(&param.name.name, value, param.name.span);
             if whole.is_some() && literal.is_some() && self.unbound(param, scope) {
                 let text = format!("argument `{}` of `{what}`", param.name.name);

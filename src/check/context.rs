@@ -317,6 +317,8 @@ pub struct Checker<'a> {
     pub unknown: BTreeMap<String, (Sym, bool)>,
     /// Bindings of the tasks checked so far.
     pub task_scopes: BTreeMap<String, Vec<(String, Value)>>,
+    /// What an editor wants to know, if one asks.
+    pub watch: Option<super::seen::Watch>,
 }
 
 impl Checker<'_> {

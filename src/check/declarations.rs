@@ -77,6 +77,9 @@ impl Checker<'_> {
                 let mut seen = BTreeSet::new();
                 rows = std::mem::take(&mut self.rows);
                 rows.retain(|r| seen.insert(r.path.clone()));
+                if let Def::Layer(decl) = def {
+                    self.sight_declaration(decl, &rows);
+                }
             }
         }
         self.generic = false;

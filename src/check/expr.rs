@@ -29,6 +29,9 @@ impl Checker<'_> {
         self.depth += 1;
         let value = self.eval_one(expr, scope);
         self.depth -= 1;
+        if let Some(value) = &value {
+            self.sight(expr.span, value);
+        }
         value
     }
 
@@ -107,6 +110,9 @@ impl Checker<'_> {
                 }
                 _ => None,
             };
+            if let Some(value) = &so_far {
+                self.sight(link.span, value);
+            }
         }
         so_far
     }
@@ -624,8 +630,13 @@ impl Checker<'_> {
                 let checked = !self.is_builtin(name.span);
                 let used = scope.local(&name.name).is_some();
                 scope.bind(&name.name, value, name.span);
+                let mut value = None;
                 if let Some(local) = scope.local(&name.name) {
                     (local.checked, local.used) = (checked, used);
+                    value = self.watch.is_some().then(|| local.value.clone());
+                }
+                if let Some(value) = value {
+                    self.sight(name.span, &value);
                 }
                 Some(())
             }

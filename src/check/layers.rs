@@ -214,6 +214,7 @@ impl Checker<'_> {
         let value = self.make_member(id, &member);
         self.active.pop();
         let value = value.unwrap_or(Value::Poison);
+        self.sight(member.name.span, &value);
         self.instances[id.0 as usize].members.push((name.to_string(), value.clone()));
         Some(Some(value))
     }

@@ -40,6 +40,7 @@ mod results;
 mod save;
 mod scan;
 pub mod schedules;
+mod seen;
 mod selection;
 mod shapes;
 mod special;
@@ -59,9 +60,10 @@ pub use names::Uses;
 pub use pipeline::as_tokenizer;
 pub use precision::PRECISIONS;
 pub use program::*;
+pub use seen::{FieldSeen, Seen, Sight, Sights, Watch};
 pub use special_docs::{SPECIALS, Special};
 pub use tasks::SETTINGS;
-pub use values::{Callable, DataValue, Given, OptimizerValue, Stage, TextValue, TokenizerValue, Value};
+pub use values::{Callable, DataValue, Given, OptimizerValue, Stage, Tag, TextValue, TokenizerValue, Value};
 
 use crate::diag::{self, Diagnostic, codes, suggest};
 use crate::source::Sources;
@@ -84,6 +86,19 @@ pub fn check_parsed(
     syntax: &[Diagnostic],
     data: &dyn DataFacts,
 ) -> (Program, Vec<Diagnostic>) {
+    let (program, found, _) = check_watched(sources, file, uses, syntax, data, None);
+    (program, found)
+}
+
+/// The same for editors: also gives what was seen at each place of the user's files, if a watch is set.
+pub fn check_watched(
+    sources: &mut Sources,
+    file: File,
+    uses: Uses,
+    syntax: &[Diagnostic],
+    data: &dyn DataFacts,
+    watch: Option<Watch>,
+) -> (Program, Vec<Diagnostic>, Sights) {
     let all = uses.files.iter().map(|(_, f)| f).chain([&file]);
     let places: Vec<_> = all.flat_map(consequences::places).collect();
     let mut checker = Checker {
@@ -131,12 +146,14 @@ pub fn check_parsed(
         used_data: BTreeSet::new(),
         unknown: BTreeMap::new(),
         task_scopes: BTreeMap::new(),
+        watch,
     };
     let program = checker.run(file, uses);
+    let sights = checker.watch.take().map_or_else(Sights::default, |w| w.sights);
     let mut found = checker.found;
     consequences::drop(&mut found, syntax, &places, sources);
     diag::tidy(&mut found);
-    (program, found)
+    (program, found, sights)
 }
 
 impl Checker<'_> {
@@ -146,7 +163,10 @@ impl Checker<'_> {
         let names::Declared { items, mut tasks } = self.declare_files(file, uses);
         let mut program = Program::default();
         for (key, name) in &items {
-            let Some((def, _)) = self.defs.get(key).cloned() else { continue };
+            let Some((def, place)) = self.defs.get(key).cloned() else { continue };
+            if !self.is_watched(place) {
+                continue;
+            }
             let rows = self.declaration(name, &def);
             if matches!(&def, Def::Layer(decl) if decl.is_model) && key == name {
                 program.models.push((name.clone(), rows));
@@ -154,15 +174,25 @@ impl Checker<'_> {
         }
         // A constant is looked at even if nothing uses it.
         for (key, name) in &items {
-            if let Some((Def::Const(_), span)) = self.defs.get(key).cloned() {
+            if let Some((Def::Const(_), span)) = self.defs.get(key).cloned()
+                && self.is_watched(span)
+            {
                 let mut scope = context::Scope::new(span.file);
                 self.sheet = Sheet::default();
-                self.name_value(name, span, &mut scope);
+                if let Some(value) = self.name_value(name, span, &mut scope) {
+                    self.sight(span, &value);
+                }
             }
         }
         // Tasks that train come first: the others speak of their nets.
         tasks.sort_by_key(|(_, decl): &(String, Rc<crate::syntax::ast::TaskDecl>)| decl.kind != TaskKind::Train);
         for (number, (_, decl)) in tasks.iter().enumerate() {
+            if let Some(watch) = &mut self.watch {
+                watch.sights.tasks.push(decl.name.as_ref().map_or(decl.kind.word().into(), |n| n.name.clone()));
+            }
+            if !self.is_watched(decl.name.as_ref().map_or(decl.word, |n| n.span)) {
+                continue;
+            }
             self.calls.clear();
             self.active.clear();
             if let Some(task) = self.task(decl, number) {

@@ -118,6 +118,9 @@ impl Checker<'_> {
             return None;
         };
         let facts = data.as_ref().map(|d: &Rc<DataValue>| self.facts(d));
+        if let Some(facts) = &facts {
+            self.sight_data(decl.word, facts);
+        }
         self.feed = super::pipeline::FeedFields::default();
         // Data that could not be read was reported: its fields are unknown.
         let has_data = scope.local("data").is_some();
@@ -328,7 +331,9 @@ impl Checker<'_> {
         if !is_setting {
             result.iter().for_each(|v| self.name_copy(v, &name.name));
             // A setting's name with a slip in it, that nothing uses, is reported at the end.
-            scope.bind(&name.name, result.unwrap_or(Value::Poison), name.span);
+            let result = result.unwrap_or(Value::Poison);
+            self.sight(name.span, &result);
+            scope.bind(&name.name, result, name.span);
             return;
         }
         let result = result.unwrap_or(Value::Poison);

@@ -9,6 +9,7 @@ mod doc;
 mod doctor;
 mod explain;
 mod input;
+mod lsp;
 mod machine;
 mod output;
 mod plan;
@@ -107,6 +108,7 @@ enum Command {
     Explain(explain::Args),
     Doc(doc::Args),
     Doctor(doctor::Args),
+    Lsp(lsp::Args),
 }
 
 /// The names of the options of `nnc run`.
@@ -172,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Doc(args) => doc::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Lsp(args) => lsp::run(&args),
     };
     let exit = result.unwrap_or_else(|fault| {
         output::diagnostics(&fault.diagnostics, &fault.sources, format);

@@ -1,0 +1,4 @@
+//! The language server, driven over its pipes.
+
+mod client;
+mod session;
