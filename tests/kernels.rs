@@ -128,7 +128,7 @@ struct Expected {
 }
 
 impl Expected {
-    /// Runs a kernel with each pool, with the epilogue and without it, and checks everything.
+    /// Runs a kernel with each pool, with the epilogue and without it, and checks everything. The bits of the result.
     fn check(
         &self,
         isa: Isa,
@@ -137,7 +137,7 @@ impl Expected {
         workspace: &dyn Fn(usize) -> usize,
         run: &Run,
         epilogues: &[bool],
-    ) {
+    ) -> Option<Vec<u32>> {
         let mut first = None;
         for pool in pools {
             for &with_epilogue in epilogues {
@@ -148,7 +148,8 @@ impl Expected {
                 let to = c.as_mut_ptr();
                 let mut seen = Seen { c: to, counts: counts.as_mut_ptr(), batch_stride, row_stride };
                 let args = [(&raw mut seen).cast::<u8>()];
-                let epilogue = Epilogue { function: double_and_count, args: args.as_ptr(), reads: [None; READS] };
+                let epilogue =
+                    Epilogue { function: double_and_count, args: args.as_ptr(), reads: [None; READS], first_row: 0 };
                 let mut scratch = Scratch::new(workspace(pool.threads()));
                 let at = scratch.at();
                 without_allocation(|| run(pool, to, at, with_epilogue.then_some(epilogue)));
@@ -168,6 +169,7 @@ impl Expected {
                 }
             }
         }
+        first
     }
 }
 
@@ -223,7 +225,23 @@ fn check_matmul(random: &mut Random, pools: &[Pool], shape: Matmul) {
             // SAFETY: the vectors have the lengths of their views.
             unsafe { shape.run_with(isa, pool, a.as_ptr(), b.as_ptr(), c, scratch, epilogue) }
         };
-        expected.check(isa, pools, &shape, &workspace, &run, &[false, true]);
+        let bits = expected.check(isa, pools, &shape, &workspace, &run, &[false, true]);
+        let bytes = shape.packed_bytes_with(isa);
+        if bytes == 0 {
+            continue;
+        }
+        let mut packed = Scratch::new(bytes);
+        let at = packed.at();
+        // SAFETY: as above, and there are as many bytes as it asks for.
+        without_allocation(|| unsafe { shape.pack_with(isa, &pools[2], b.as_ptr(), at) });
+        packed.check(&shape);
+        let workspace = |threads| shape.workspace_packed_with(isa, threads);
+        let run = |pool: &Pool, c, scratch, epilogue| {
+            // SAFETY: as above.
+            unsafe { shape.run_packed_with(isa, pool, a.as_ptr(), at, c, scratch, epilogue) }
+        };
+        let same = expected.check(isa, pools, &("packed", shape), &workspace, &run, &[false, true]);
+        assert!(bits == same, "packing ahead gives other bits, {shape:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 //! the same time overlap, and the arena is about as small as it can be.
 
 use super::lower::{Pending, can_merge, replace};
-use super::{Buffer, BufferId, BufferKind, Plan, Repeat, Schedule, VarLayout, Work};
+use super::{Buffer, BufferId, BufferKind, Plan, Repeat, Schedule, VarLayout, Work, lanes};
 use crate::codegen::loops::{Access, Kernel};
 use crate::graph::TensorType;
 use crate::ops::DType;
@@ -14,6 +14,16 @@ pub const ALIGN: usize = 64;
 /// Bytes of scratch memory that a runtime kernel needs.
 pub trait WorkspaceSizes {
     fn bytes(&self, work: &Work) -> usize;
+
+    /// Bytes of a product's right operand if it is packed ahead; 0 if that is of no use.
+    fn packed_bytes(&self, _: &Work) -> usize {
+        0
+    }
+
+    /// The same kernels where each launch has one thread.
+    fn of_lane(&self) -> Box<dyn WorkspaceSizes> {
+        Box::new(NoWorkspace)
+    }
 }
 
 /// For kernels that bring their own scratch memory.
@@ -43,15 +53,44 @@ pub fn var_layout(types: &[TensorType<usize>]) -> VarLayout {
 /// Gives every buffer its place.
 pub fn plan(schedule: Schedule, vars: &VarLayout, sizes: &dyn WorkspaceSizes) -> Plan {
     let mut schedule = schedule;
-    for launch in &mut schedule.launches {
-        if let Work::Repeat(repeat) = &mut launch.work {
-            let body = std::mem::take(&mut repeat.body.schedule);
-            repeat.body = plan(body, &VarLayout::default(), sizes);
-        }
-    }
+    plan_bodies(&mut schedule, sizes);
     reuse_in_place(&mut schedule);
     add_workspaces(&mut schedule, sizes);
     let lifetimes = lifetimes(&schedule);
+    place_all(schedule, vars, lifetimes)
+}
+
+/// Plans the steps of a recurrence: what is the same for all of them is packed ahead, and where rows do not meet, each
+/// run of rows has its own part of every buffer all the time, so that none waits for another.
+fn plan_body(repeat: &mut Repeat, sizes: &dyn WorkspaceSizes) {
+    let mut schedule = std::mem::take(&mut repeat.body.schedule);
+    plan_bodies(&mut schedule, sizes);
+    reuse_in_place(&mut schedule);
+    repeat.lanes = lanes::lanes(&schedule);
+    let lane = repeat.lanes.map(|_| sizes.of_lane());
+    lanes::pack_ahead(&mut schedule, repeat, lane.as_deref().unwrap_or(sizes));
+    let lifetimes = match (repeat.lanes, &lane) {
+        (Some(lanes), Some(sizes)) => {
+            lanes::add_workspace(&mut schedule, lanes, &**sizes);
+            vec![(0, schedule.launches.len()); schedule.buffers.len()]
+        }
+        _ => {
+            add_workspaces(&mut schedule, sizes);
+            lifetimes(&schedule)
+        }
+    };
+    repeat.body = place_all(schedule, &VarLayout::default(), lifetimes);
+}
+
+fn plan_bodies(schedule: &mut Schedule, sizes: &dyn WorkspaceSizes) {
+    for launch in &mut schedule.launches {
+        if let Work::Repeat(repeat) = &mut launch.work {
+            plan_body(repeat, sizes);
+        }
+    }
+}
+
+fn place_all(schedule: Schedule, vars: &VarLayout, lifetimes: Vec<(usize, usize)>) -> Plan {
     let sizes: Vec<usize> = schedule.buffers.iter().map(|b| aligned(b.bytes())).collect();
     let placed: Vec<usize> = (0..sizes.len()).filter(|&i| schedule.buffers[i].kind.in_arena()).collect();
     let lower_bound = (0..=schedule.launches.len())

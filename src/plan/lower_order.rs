@@ -180,9 +180,9 @@ impl Work {
     pub fn reads(&self) -> Vec<BufferId> {
         match self {
             Work::Loops { .. } => Vec::new(),
-            Work::Matmul { a, b, epilogue, c, .. } => {
+            Work::Matmul { a, b, epilogue, c, packed, .. } => {
                 let more = epilogue.iter().flat_map(|e| e.args.iter().copied()).filter(|x| x != c);
-                [a.buffer, b.buffer].into_iter().chain(more).collect()
+                [a.buffer, b.buffer].into_iter().chain(*packed).chain(more).collect()
             }
             Work::Conv { inputs, epilogue, output, .. } => {
                 let more = epilogue.iter().flat_map(|e| e.args.iter().copied()).filter(|x| x != output);
@@ -233,12 +233,12 @@ impl Work {
     pub fn map_buffers(&mut self, f: &mut impl FnMut(&mut BufferId)) {
         match self {
             Work::Loops { args, .. } => args.iter_mut().for_each(f),
-            Work::Matmul { a, b, c, epilogue, workspace, .. } => {
+            Work::Matmul { a, b, c, epilogue, workspace, packed, .. } => {
                 f(&mut a.buffer);
                 f(&mut b.buffer);
                 f(c);
                 epilogue.iter_mut().flat_map(|e| &mut e.args).for_each(&mut *f);
-                workspace.iter_mut().for_each(f);
+                workspace.iter_mut().chain(packed).for_each(f);
             }
             Work::Conv { inputs, output, epilogue, workspace, .. } => {
                 inputs.iter_mut().for_each(&mut *f);

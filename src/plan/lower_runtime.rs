@@ -28,7 +28,7 @@ pub fn lower_runtime(
         };
         let (a, b) = (operand(0)?, operand(1)?);
         let (dtype, c) = (node.ty.dtype, output);
-        let work = Work::Matmul { dtype, batch, m, n, k, a, b, c, epilogue: None, workspace: None };
+        let work = Work::Matmul { dtype, batch, m, n, k, a, b, c, epilogue: None, workspace: None, packed: None };
         return Ok((work, 2 * (batch * m * n * k) as u64));
     }
     // x, weight and dy are 4-dimensional: [batch, channels, height, width].

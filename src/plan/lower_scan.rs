@@ -79,6 +79,7 @@ pub fn lower_scan(
     }
     let flops: u64 = schedule.launches.iter().map(|l| l.flops).sum();
     let body = Plan { schedule, ..Plan::default() };
-    let repeat = Repeat { body, count: scan.count, reverse: scan.reverse, bindings, starts, workspace: None };
+    let (workspace, lanes) = (None, None);
+    let repeat = Repeat { body, count: scan.count, reverse: scan.reverse, bindings, starts, workspace, lanes };
     Ok((Work::Repeat(Box::new(repeat)), flops * scan.count as u64))
 }

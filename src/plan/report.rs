@@ -65,6 +65,7 @@ fn what(kind: &BufferKind) -> String {
         BufferKind::Temporary => "temporary".to_string(),
         BufferKind::Value(i) => format!("result {i}"),
         BufferKind::Workspace => "workspace".to_string(),
+        BufferKind::Packed => "packed operand".to_string(),
         BufferKind::Outer(n) => format!("outer {n}"),
     }
 }

@@ -26,6 +26,9 @@ pub enum BufferKind {
     Value(u32),
     /// Scratch memory of one runtime kernel.
     Workspace,
+    /// In a body that is repeated: an operand that is the same for all steps, in the order that a runtime kernel reads
+    /// it in. Written before the first step.
+    Packed,
     /// In a body that is repeated: a buffer of the schedule around, by its number in [`Repeat::bindings`].
     Outer(u32),
 }
@@ -83,6 +86,8 @@ pub enum Work {
         c: BufferId,
         epilogue: Option<EpilogueWork>,
         workspace: Option<BufferId>,
+        /// Where `b` lies in the order that the runtime kernel reads it in, packed before the first step of a body.
+        packed: Option<BufferId>,
     },
     /// A 2-d convolution or one of its gradients, all tensors contiguous.
     Conv {
@@ -110,6 +115,15 @@ pub struct Repeat {
     /// Copied before the first step: from, to.
     pub starts: Vec<(BufferId, BufferId)>,
     pub workspace: Option<BufferId>,
+    /// Rows that go through all steps by themselves, and into how many equal runs they are cut.
+    pub lanes: Option<Lanes>,
+}
+
+/// See [`Repeat::lanes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lanes {
+    pub rows: usize,
+    pub count: usize,
 }
 
 /// A buffer as the steps see it: whole, or at each place of an axis its own piece.

@@ -89,6 +89,7 @@ fn buffer(b: &super::Buffer) -> String {
         BufferKind::Temporary => "temporary".to_string(),
         BufferKind::Value(i) => format!("value {i}"),
         BufferKind::Workspace => "workspace".to_string(),
+        BufferKind::Packed => "packed operand".to_string(),
         BufferKind::Outer(n) => format!("outer {n}"),
     };
     let shape: Vec<String> = b.shape.iter().map(usize::to_string).collect();
@@ -104,7 +105,9 @@ fn repeat(out: &mut String, repeat: &Repeat) {
     });
     let bound: Vec<String> = bound.collect();
     let starts: Vec<String> = repeat.starts.iter().map(|(from, to)| format!("{} = {}", to.0, from.0)).collect();
-    let _ = writeln!(out, "repeat {}{by} over ({}) from ({}) {{", repeat.count, bound.join(", "), starts.join(", "));
+    let lanes = repeat.lanes.map_or(String::new(), |l| format!(" of {} rows in {} lanes", l.rows, l.count));
+    let _ =
+        writeln!(out, "repeat {}{by}{lanes} over ({}) from ({}) {{", repeat.count, bound.join(", "), starts.join(", "));
     let inner = match repeat.body.offsets.len() == repeat.body.schedule.buffers.len() {
         true => plan(&repeat.body),
         false => self::schedule(&repeat.body.schedule),

@@ -2,6 +2,7 @@
 //! over the pointers of `Arguments` without looking anything up.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use super::arena::{ALIGN, Block};
 use super::cost;
@@ -13,7 +14,7 @@ use crate::codegen::cpu::{Code, Entry, RangeFn, TileFn, outer_loop};
 use crate::codegen::loops::{Access, Expr, Kernel, LoopKind, Stmt, verify};
 use crate::diag::{Diagnostic, codes};
 use crate::ops::DType;
-use crate::plan::{BufferId, BufferKind, ConvPass, EpilogueWork, Launch, Operand, Plan, Repeat, Schedule, Work};
+use crate::plan::{BufferId, ConvPass, EpilogueWork, Lanes, Launch, Operand, Plan, Schedule, Work};
 
 /// A kernel that takes less runs on the calling thread, in nanoseconds.
 const WORTH_THREADS: f64 = 8_000.0;
@@ -25,7 +26,7 @@ const PIECES_A_THREAD: usize = 4;
 const VECTOR_UNIT: usize = 64;
 
 /// Index of a pointer in [`Arguments`].
-type Slot = usize;
+pub(super) type Slot = usize;
 
 /// All pointers of all launches, one after the other.
 pub(super) struct Arguments {
@@ -79,6 +80,7 @@ pub(super) struct Tile {
     function: TileFn,
     args: Slot,
     reads: [Option<Read>; READS],
+    first_row: usize,
 }
 
 pub(super) enum Task {
@@ -89,6 +91,12 @@ pub(super) enum Task {
         unit: usize,
         pieces: usize,
     },
+    /// Some iterations, on the calling thread.
+    Rows {
+        function: RangeFn,
+        args: Slot,
+        iterations: Range<usize>,
+    },
     Matmul {
         shape: Matmul,
         a: Slot,
@@ -96,6 +104,8 @@ pub(super) enum Task {
         c: Slot,
         scratch: Slot,
         tile: Option<Tile>,
+        /// `b` is packed.
+        packed: bool,
     },
     /// In double precision, by plain loops.
     Matmul64 {
@@ -110,9 +120,10 @@ pub(super) enum Task {
         reverse: bool,
         /// Copied before the first step: from, to, bytes.
         starts: Vec<(Slot, Slot, usize)>,
-        tasks: Vec<Task>,
-        /// Pointers that move from place to place, with the bytes that they move by.
-        moving: Vec<(Slot, usize)>,
+        /// Packed before the first step: the right operands of these products, from, to.
+        packs: Vec<(Matmul, Slot, Slot)>,
+        /// Each goes through all steps by itself.
+        lanes: Vec<Lane>,
     },
     /// In double precision, by plain loops.
     Conv64 {
@@ -131,6 +142,38 @@ pub(super) enum Task {
     },
 }
 
+/// What a part of the rows does at each step; or all of them, where they meet.
+pub(super) struct Lane {
+    pub tasks: Vec<Task>,
+    /// Pointers that move from place to place, with the bytes that they move by. No other lane has them.
+    pub moving: Vec<(Slot, usize)>,
+}
+
+/// Pointers that lanes share, though each moves its own.
+#[derive(Clone, Copy)]
+struct SharedArguments<'a>(&'a Arguments);
+
+// SAFETY: a lane only looks at and moves pointers of its own while lanes run.
+unsafe impl Sync for SharedArguments<'_> {}
+
+impl Lane {
+    /// # Safety
+    /// As for [`Task::run`].
+    unsafe fn run(&self, count: usize, reverse: bool, arguments: &Arguments, pool: &Pool) {
+        let last = count.saturating_sub(1) as isize;
+        let (first, by) = if reverse { (last, -1) } else { (0, 1) };
+        arguments.shift(&self.moving, first);
+        for step in 0..count {
+            if step > 0 {
+                arguments.shift(&self.moving, by);
+            }
+            // SAFETY: promised by the caller.
+            self.tasks.iter().for_each(|task| unsafe { task.run(arguments, pool) });
+        }
+        arguments.shift(&self.moving, -first - by * last);
+    }
+}
+
 /// Pointers that pieces share.
 #[derive(Clone, Copy)]
 struct Shared(*const *mut u8);
@@ -143,7 +186,12 @@ impl Task {
     /// The arguments are bound to memory as large as the plan says, which nobody else uses meanwhile, and the code lives.
     pub unsafe fn run(&self, arguments: &Arguments, pool: &Pool) {
         let epilogue = |tile: &Option<Tile>| {
-            tile.map(|t| Epilogue { function: t.function, args: arguments.from(t.args), reads: t.reads })
+            tile.map(|t| Epilogue {
+                function: t.function,
+                args: arguments.from(t.args),
+                reads: t.reads,
+                first_row: t.first_row,
+            })
         };
         // SAFETY: promised by the caller; the kernels passed the verifier, and sizes were checked when loading.
         unsafe {
@@ -159,14 +207,17 @@ impl Task {
                         function(args.0, begin, end)
                     });
                 }
-                Task::Matmul { shape, a, b, c, scratch, tile } => shape.run(
-                    pool,
-                    arguments.at(*a).cast(),
-                    arguments.at(*b).cast(),
-                    arguments.at(*c).cast(),
-                    arguments.at(*scratch),
-                    epilogue(tile),
-                ),
+                Task::Rows { function, args, iterations } => {
+                    function(arguments.from(*args), iterations.start, iterations.end)
+                }
+                Task::Matmul { shape, a, b, c, scratch, tile, packed } => {
+                    let [a, b, c, scratch] = [a, b, c, scratch].map(|slot| arguments.at(*slot));
+                    let epilogue = epilogue(tile);
+                    match packed {
+                        true => shape.run_packed(pool, a.cast(), b, c.cast(), scratch, epilogue),
+                        false => shape.run(pool, a.cast(), b.cast(), c.cast(), scratch, epilogue),
+                    }
+                }
                 Task::Matmul64 { shape, a, b, c, tile } => {
                     matmul_f64(shape, pool, arguments.at(*a).cast(), arguments.at(*b).cast(), arguments.at(*c).cast());
                     if let Some(tile) = tile {
@@ -175,20 +226,23 @@ impl Task {
                         }
                     }
                 }
-                Task::Repeat { count, reverse, starts, tasks, moving } => {
+                Task::Repeat { count, reverse, starts, packs, lanes } => {
                     for &(from, to, bytes) in starts {
                         std::ptr::copy(arguments.at(from).cast_const(), arguments.at(to), bytes);
                     }
-                    let last = count.saturating_sub(1) as isize;
-                    let (first, by) = if *reverse { (last, -1) } else { (0, 1) };
-                    arguments.shift(moving, first);
-                    for step in 0..*count {
-                        if step > 0 {
-                            arguments.shift(moving, by);
-                        }
-                        tasks.iter().for_each(|task| task.run(arguments, pool));
+                    for (shape, from, to) in packs {
+                        shape.pack(pool, arguments.at(*from).cast(), arguments.at(*to));
                     }
-                    arguments.shift(moving, -first - by * last);
+                    match &lanes[..] {
+                        [lane] => lane.run(*count, *reverse, arguments, pool),
+                        lanes => {
+                            let shared = SharedArguments(arguments);
+                            pool.run(lanes.len(), &|i| {
+                                let shared = &shared;
+                                lanes[i].run(*count, *reverse, shared.0, pool)
+                            })
+                        }
+                    }
                 }
                 Task::Conv64 { pass, shape, inputs, output } => {
                     let [x, y] = inputs.map(|i| arguments.at(i).cast::<f64>().cast_const());
@@ -269,8 +323,8 @@ pub(super) fn written(schedule: &Schedule, work: &Work) -> Vec<BufferId> {
 
 /// Makes tasks, and collects their arguments.
 pub(super) struct Maker<'a> {
-    plan: &'a Plan,
-    places: Vec<Spot>,
+    pub(super) plan: &'a Plan,
+    pub(super) places: Vec<Spot>,
     requests: &'a [(usize, Entry)],
     code: &'a Code,
     threads: usize,
@@ -278,20 +332,24 @@ pub(super) struct Maker<'a> {
     /// Bytes of scratch memory, which launches use one after the other.
     scratch: usize,
     /// The number of the plan's first kernel, and of the next body's.
-    base: usize,
-    next: usize,
+    pub(super) base: usize,
+    pub(super) next: usize,
     /// Scans around the plan at hand.
-    depth: usize,
+    pub(super) depth: usize,
     /// Pointers that move with a scan that is being made: its depth, and the bytes that they move by.
-    moving: Vec<(usize, Slot, usize)>,
-    constants: &'a mut Constants,
+    pub(super) moving: Vec<(usize, Slot, usize)>,
+    /// The lane of a scan that is being made.
+    pub(super) lane: Option<(Lanes, usize)>,
+    /// What the scan that is being made packs before its first step.
+    pub(super) packs: Vec<(Matmul, Slot, Slot)>,
+    pub(super) constants: &'a mut Constants,
 }
 
 /// A place, which may move with the steps of scans: the depth of each, and bytes.
 #[derive(Clone)]
-struct Spot {
-    place: Place,
-    moves: Vec<(usize, usize)>,
+pub(super) struct Spot {
+    pub place: Place,
+    pub moves: Vec<(usize, usize)>,
 }
 
 /// Constants, one after the other.
@@ -335,8 +393,23 @@ impl<'a> Maker<'a> {
         let places = places.iter().map(|place| Spot { place: *place, moves: Vec::new() }).collect();
         let next = plan.schedule.kernels.len();
         let (arguments, moving) = (Vec::new(), Vec::new());
-        let (scratch, base, depth) = (0, 0, 0);
-        Maker { plan, places, requests, code, threads, arguments, scratch, base, next, depth, moving, constants }
+        let (scratch, base, depth, lane, packs) = (0, 0, 0, None, Vec::new());
+        Maker {
+            plan,
+            places,
+            requests,
+            code,
+            threads,
+            arguments,
+            scratch,
+            base,
+            next,
+            depth,
+            moving,
+            lane,
+            packs,
+            constants,
+        }
     }
 
     pub fn finish(self) -> (Arguments, usize) {
@@ -351,23 +424,13 @@ impl<'a> Maker<'a> {
                 let number = self.request(*kernel, Entry::Range)?;
                 let function = self.code.range(number).ok_or_else(|| internal("a kernel was not compiled"))?;
                 let (extent, unit, pieces) = self.split(&self.plan.schedule.kernels[*kernel]);
+                if let Some((lanes, lane)) = self.lane {
+                    let begin = |lane: usize| extent / lanes.count * lane;
+                    return Ok(Task::Rows { function, args: slot, iterations: begin(lane)..begin(lane + 1) });
+                }
                 Ok(Task::Range { function, args: slot, extent, unit, pieces })
             }
-            Work::Matmul { dtype, batch, m, n, k, a, b, c, epilogue, workspace } => {
-                let shape = product(*batch, *m, *n, *k, view(a)?, view(b)?);
-                let a = self.operand(a, *dtype, [*batch, *m, *k])?;
-                let b = self.operand(b, *dtype, [*batch, *k, *n])?;
-                let c = self.tensor(*c, *dtype, batch * m * n)?;
-                let tile = self.tile(epilogue)?;
-                match dtype {
-                    DType::F32 => {
-                        let scratch = self.workspace(*workspace, shape.workspace(self.threads))?;
-                        Ok(Task::Matmul { shape, a, b, c, scratch, tile })
-                    }
-                    DType::F64 => Ok(Task::Matmul64 { shape, a, b, c, tile }),
-                    _ => Err(unsupported(format!("a matrix product of {dtype}"))),
-                }
-            }
+            Work::Matmul { .. } => self.matmul(&launch.work),
             Work::Repeat(repeat) => self.repeat(repeat),
             Work::Conv { pass, shape, inputs, output, epilogue, workspace } => {
                 let conv = conv(shape)?;
@@ -399,68 +462,55 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// The tasks of a body, whose buffers lie in the workspace or move over those around.
-    fn repeat(&mut self, repeat: &'a Repeat) -> Result<Task, Box<Diagnostic>> {
-        let spot = |id: BufferId| {
-            let spot = self.places.get(id.0 as usize).cloned();
-            spot.ok_or_else(|| internal(format!("there is no buffer {}", id.0)))
+    fn matmul(&mut self, work: &Work) -> Result<Task, Box<Diagnostic>> {
+        let Work::Matmul { dtype, batch, m, n, k, a: left, b: right, c, epilogue, workspace, packed } = work else {
+            return Err(internal("no product"));
         };
-        let mut starts = Vec::new();
-        for &(from, to) in &repeat.starts {
-            let buffers = &self.plan.schedule.buffers;
-            let (a, b) = (buffers.get(from.0 as usize), buffers.get(to.0 as usize));
-            match (a, b) {
-                (Some(a), Some(b)) if a.bytes() == b.bytes() => starts.push((spot(from)?, spot(to)?, a.bytes())),
-                _ => return Err(internal(format!("buffers {} and {} differ", from.0, to.0))),
+        let mut shape = product(*batch, *m, *n, *k, view(left)?, view(right)?);
+        let a = self.operand(left, *dtype, [*batch, *m, *k])?;
+        let b = self.operand(right, *dtype, [*batch, *k, *n])?;
+        let c = self.tensor(*c, *dtype, batch * m * n)?;
+        let mut tile = self.tile(epilogue)?;
+        if *dtype == DType::F64 {
+            return Ok(Task::Matmul64 { shape, a, b, c, tile });
+        }
+        if *dtype != DType::F32 {
+            return Err(unsupported(format!("a matrix product of {dtype}")));
+        }
+        if let Some((lanes, lane)) = self.lane {
+            shape.m = m / lanes.count;
+            let row = lane * shape.m;
+            self.arguments[a].offset += row * shape.a.row_stride * dtype.bytes();
+            self.arguments[c].offset += row * n * dtype.bytes();
+            if let Some(tile) = &mut tile {
+                tile.first_row = row;
             }
         }
-        let workspace = repeat.workspace.map(spot).transpose()?;
-        let body = &repeat.body;
-        let mut places = Vec::new();
-        for (i, buffer) in body.schedule.buffers.iter().enumerate() {
-            places.push(match &buffer.kind {
-                BufferKind::Outer(n) => {
-                    let binding = repeat.bindings.get(*n as usize);
-                    let binding = binding.ok_or_else(|| internal(format!("there is no binding {n}")))?;
-                    let mut spot = spot(binding.buffer)?;
-                    if binding.stride > 0 {
-                        spot.moves.push((self.depth, binding.stride * buffer.dtype.bytes()));
-                    }
-                    spot
+        let threads = if self.lane.is_some() { 1 } else { self.threads };
+        let need = if packed.is_some() { shape.workspace_packed(threads) } else { shape.workspace(threads) };
+        let scratch = match (self.lane, workspace) {
+            (None, _) => self.workspace(*workspace, need)?,
+            (Some((lanes, lane)), Some(id)) => {
+                let each = self.plan.schedule.buffers.get(id.0 as usize).map_or(0, |b| b.bytes() / lanes.count);
+                if each < need {
+                    return Err(internal(format!("{each} bytes of scratch for a lane that needs {need}")));
                 }
-                BufferKind::Constant(bytes) => Spot { place: self.constants.add(bytes), moves: Vec::new() },
-                kind if kind.in_arena() => {
-                    let offset = body.offsets.get(i).copied().filter(|o| o + buffer.bytes() <= body.arena_bytes);
-                    let (Some(offset), Some(workspace)) = (offset, &workspace) else {
-                        // What has no bytes needs no place.
-                        let none = Place { region: Region::Scratch, offset: 0 };
-                        if buffer.bytes() == 0 {
-                            places.push(Spot { place: none, moves: Vec::new() });
-                            continue;
-                        }
-                        return Err(internal(format!("buffer {i} of a body has no place")));
-                    };
-                    let mut spot = workspace.clone();
-                    spot.place.offset += offset;
-                    spot
-                }
-                kind => return Err(internal(format!("a body with a buffer of kind {kind:?}"))),
-            });
+                let slot = self.tensor(*id, DType::U8, each * lanes.count)?;
+                self.arguments[slot].offset += each * lane;
+                slot
+            }
+            (Some(_), None) if need == 0 => c,
+            _ => return Err(internal("a lane without scratch memory")),
+        };
+        let Some(packed) = packed else {
+            return Ok(Task::Matmul { shape, a, b, c, scratch, tile, packed: false });
+        };
+        let to = self.tensor(*packed, DType::U8, shape.packed_bytes())?;
+        // Lanes share it.
+        if self.lane.is_none_or(|(_, lane)| lane == 0) {
+            self.packs.push((shape, b, to));
         }
-        let starts = starts.into_iter().map(|(from, to, bytes)| (self.slot(&from), self.slot(&to), bytes)).collect();
-        let around = (self.plan, std::mem::replace(&mut self.places, places), self.base);
-        (self.plan, self.base) = (body, self.next);
-        self.next += body.schedule.kernels.len();
-        self.depth += 1;
-        // Without a step there are no slices that the body's kernels could point at.
-        let launches = if repeat.count == 0 { &[][..] } else { &body.schedule.launches[..] };
-        let tasks: Result<Vec<Task>, _> = launches.iter().map(|launch| self.task(launch)).collect();
-        self.depth -= 1;
-        (self.plan, self.places, self.base) = around;
-        let own = self.depth;
-        let moving = self.moving.iter().filter(|m| m.0 == own).map(|&(_, slot, by)| (slot, by)).collect();
-        self.moving.retain(|m| m.0 != own);
-        Ok(Task::Repeat { count: repeat.count, reverse: repeat.reverse, starts, tasks: tasks?, moving })
+        Ok(Task::Matmul { shape, a, b: to, c, scratch, tile, packed: true })
     }
 
     fn request(&self, kernel: usize, entry: Entry) -> Result<usize, Box<Diagnostic>> {
@@ -479,7 +529,7 @@ impl<'a> Maker<'a> {
         (extent, unit, pieces.max(1))
     }
 
-    fn slot(&mut self, spot: &Spot) -> Slot {
+    pub(super) fn slot(&mut self, spot: &Spot) -> Slot {
         let slot = self.arguments.len();
         self.arguments.push(spot.place);
         self.moving.extend(spot.moves.iter().map(|&(depth, by)| (depth, slot, by)));
@@ -541,7 +591,8 @@ impl<'a> Maker<'a> {
         let number = self.request(epilogue.kernel, Entry::Tile)?;
         let function = self.code.tile(number).ok_or_else(|| internal("an epilogue was not compiled"))?;
         let kernel = self.plan.schedule.kernels.get(epilogue.kernel);
-        Ok(Some(Tile { function, args, reads: kernel.map_or([None; READS], tile_reads) }))
+        let reads = kernel.map_or([None; READS], tile_reads);
+        Ok(Some(Tile { function, args, reads, first_row: 0 }))
     }
 }
 
@@ -618,10 +669,10 @@ pub struct Workspaces {
 impl crate::plan::WorkspaceSizes for Workspaces {
     fn bytes(&self, work: &Work) -> usize {
         match work {
-            Work::Matmul { dtype: DType::F32, batch, m, n, k, a, b, .. } => {
-                let (Ok(a), Ok(b)) = (view(a), view(b)) else { return 0 };
-                product(*batch, *m, *n, *k, a, b).workspace(self.threads)
-            }
+            Work::Matmul { packed, .. } => floats(work).map_or(0, |product| match packed {
+                Some(_) => product.workspace_packed(self.threads),
+                None => product.workspace(self.threads),
+            }),
             Work::Conv { pass, shape, .. } => conv(shape).map_or(0, |c| match pass {
                 ConvPass::Forward => c.workspace_forward(self.threads),
                 ConvPass::InputGrad => c.workspace_input_grad(self.threads),
@@ -630,6 +681,20 @@ impl crate::plan::WorkspaceSizes for Workspaces {
             _ => 0,
         }
     }
+
+    fn packed_bytes(&self, work: &Work) -> usize {
+        floats(work).map_or(0, |product| product.packed_bytes())
+    }
+
+    fn of_lane(&self) -> Box<dyn crate::plan::WorkspaceSizes> {
+        Box::new(Workspaces { threads: 1 })
+    }
+}
+
+/// The work as a product of `f32`, if it is one.
+fn floats(work: &Work) -> Option<Matmul> {
+    let Work::Matmul { dtype: DType::F32, batch, m, n, k, a, b, .. } = work else { return None };
+    Some(product(*batch, *m, *n, *k, view(a).ok()?, view(b).ok()?))
 }
 
 fn product(batch: usize, m: usize, n: usize, k: usize, a: View, b: View) -> Matmul {

@@ -8,4 +8,5 @@ pub mod executable;
 pub mod kernels;
 pub mod launch;
 pub mod mapped_file;
+mod repeat;
 pub mod threads;

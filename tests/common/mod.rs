@@ -94,6 +94,7 @@ pub fn step() -> (Plan, VarLayout) {
         c: h,
         epilogue: Some(EpilogueWork { kernel: epilogue, args: vec![h, bias] }),
         workspace: None,
+        packed: None,
     });
     m.loops(
         &format!(

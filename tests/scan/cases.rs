@@ -12,34 +12,66 @@ pub struct Case {
 
 /// A plain recurrent layer: `h = tanh(h @ W + x @ U + b)`.
 pub fn rnn(steps: usize) -> Graph<usize> {
+    rnn_of(steps, 2, 3)
+}
+
+/// The same for a batch of so many rows, and as wide a carry.
+pub fn rnn_of(steps: usize, rows: usize, wide: usize) -> Graph<usize> {
     graph(&format!(
-        "%0 = field index=0 : f32[2, 3]
-%1 = field index=1 : f32[{steps}, 2, 4]
-%2 = field index=2 : f32[3, 3]
-%3 = field index=3 : f32[4, 3]
-%4 = field index=4 : f32[3]
+        "%0 = field index=0 : f32[{rows}, {wide}]
+%1 = field index=1 : f32[{steps}, {rows}, 4]
+%2 = field index=2 : f32[{wide}, {wide}]
+%3 = field index=3 : f32[4, {wide}]
+%4 = field index=4 : f32[{wide}]
 %5 = scan(%0, %1, %2, %3, %4) carries=1 scanned=1 count={steps} by=1 : f32[] {{
-  %0 = parameter index=0 : f32[2, 3]
-  %1 = parameter index=1 : f32[2, 4]
-  %2 = parameter index=2 : f32[3, 3]
-  %3 = parameter index=3 : f32[4, 3]
-  %4 = parameter index=4 : f32[3]
-  %5 = transpose(%2) perm=[1, 0] : f32[3, 3]
-  %6 = matmul(%0, %5) batch=0 : f32[2, 3]
-  %7 = matmul(%1, %3) batch=0 : f32[2, 3]
-  %8 = add(%6, %7) : f32[2, 3]
-  %9 = broadcast(%4) shape=[2, 3] axes=[1] : f32[2, 3]
-  %10 = add(%8, %9) : f32[2, 3]
-  %11 = tanh(%10) : f32[2, 3]
+  %0 = parameter index=0 : f32[{rows}, {wide}]
+  %1 = parameter index=1 : f32[{rows}, 4]
+  %2 = parameter index=2 : f32[{wide}, {wide}]
+  %3 = parameter index=3 : f32[4, {wide}]
+  %4 = parameter index=4 : f32[{wide}]
+  %5 = transpose(%2) perm=[1, 0] : f32[{wide}, {wide}]
+  %6 = matmul(%0, %5) batch=0 : f32[{rows}, {wide}]
+  %7 = matmul(%1, %3) batch=0 : f32[{rows}, {wide}]
+  %8 = add(%6, %7) : f32[{rows}, {wide}]
+  %9 = broadcast(%4) shape=[{rows}, {wide}] axes=[1] : f32[{rows}, {wide}]
+  %10 = add(%8, %9) : f32[{rows}, {wide}]
+  %11 = tanh(%10) : f32[{rows}, {wide}]
   value 0 = %11
   value 1 = %11
 }}
-%6 = scan_result(%5) index=0 : f32[2, 3]
-%7 = scan_result(%5) index=1 : f32[{steps}, 2, 3]
+%6 = scan_result(%5) index=0 : f32[{rows}, {wide}]
+%7 = scan_result(%5) index=1 : f32[{steps}, {rows}, {wide}]
 value 0 = %6
 value 1 = %7
 "
     ))
+}
+
+/// Each row of a step's carry has the sum over all rows in it.
+pub fn meeting() -> Graph<usize> {
+    graph(
+        "%0 = field index=0 : f32[24, 3]
+%1 = field index=1 : f32[5, 24, 3]
+%2 = field index=2 : f32[3, 3]
+%3 = scan(%0, %1, %2) carries=1 scanned=1 count=5 by=1 : f32[] {
+  %0 = parameter index=0 : f32[24, 3]
+  %1 = parameter index=1 : f32[24, 3]
+  %2 = parameter index=2 : f32[3, 3]
+  %3 = matmul(%0, %2) batch=0 : f32[24, 3]
+  %4 = sum(%0) axes=[0] : f32[3]
+  %5 = broadcast(%4) shape=[24, 3] axes=[1] : f32[24, 3]
+  %6 = sub(%3, %5) : f32[24, 3]
+  %7 = add(%6, %1) : f32[24, 3]
+  %8 = tanh(%7) : f32[24, 3]
+  value 0 = %8
+  value 1 = %7
+}
+%4 = scan_result(%3) index=0 : f32[24, 3]
+%5 = scan_result(%3) index=1 : f32[5, 24, 3]
+value 0 = %4
+value 1 = %5
+",
+    )
 }
 
 fn graph(text: &str) -> Graph<usize> {
@@ -231,6 +263,8 @@ pub fn cases() -> Vec<Case> {
     let fixed = texts.into_iter().map(|(name, text)| (name, graph(text)));
     let sizes = [("rnn", 5), ("rnn of one step", 1), ("rnn of no step", 0)];
     let mut all: Vec<_> = fixed.chain(sizes.map(|(name, steps)| (name, rnn(steps)))).collect();
+    all.push(("rnn of many rows", rnn_of(4, 64, 64)));
+    all.push(("rows that meet", meeting()));
     for (name, graph) in
         [("rnn that recomputes", rnn(4)), ("two that recompute", graph(TWO)), ("nested, recomputing", graph(NESTED))]
     {

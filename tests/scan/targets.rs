@@ -10,7 +10,7 @@ use nnc::graph::{Graph, OutputKind, print};
 use nnc::interpreter::{Inputs, Tensor, tensor};
 use nnc::ops::Op;
 use nnc::opt::{hoist, optimise};
-use nnc::plan::{self, BufferKind, Plan, VarLayout, Work, reference};
+use nnc::plan::{self, BufferKind, Lanes, Plan, VarLayout, Work, reference};
 use nnc::runtime::arena::{Arena, VarMemory};
 use nnc::runtime::executable::{ClockValues, Executable, StepInputs};
 use nnc::runtime::threads::Pool;
@@ -107,8 +107,27 @@ fn the_processor_agrees_with_the_interpreter() {
         let plan = planned(&what, &graph);
         let one = machine(&plan, &graph, &inputs, 1);
         assert_close(&what, &tensors(&graph, &one), &run(&graph, &inputs), 2e-5);
-        assert_eq!(one, machine(&plan, &graph, &inputs, 2), "{what}: threads change the result");
+        for threads in [2, 3] {
+            assert_eq!(one, machine(&plan, &graph, &inputs, threads), "{what}: threads change the result");
+        }
     }
+}
+
+/// Rows that go through all steps by themselves, forward and backward, are cut into lanes; rows that meet are not.
+#[test]
+fn lanes_are_rows_that_never_meet() {
+    let lanes = |what: &str, graph: Graph<usize>| -> Vec<Option<Lanes>> {
+        let graph = optimise(differentiated(what, with_gradients(&hoist(graph), false)));
+        let plan = planned(what, &graph);
+        let found = plan.schedule.launches.iter().filter_map(|l| match &l.work {
+            Work::Repeat(repeat) => Some(repeat.lanes),
+            _ => None,
+        });
+        found.collect()
+    };
+    assert_eq!(lanes("rnn", cases::rnn_of(5, 64, 64)), [Some(Lanes { rows: 64, count: 4 }); 2]);
+    assert_eq!(lanes("few", cases::rnn_of(5, 9, 64)), [None; 2]);
+    assert_eq!(lanes("meeting", cases::meeting()), [None; 2]);
 }
 
 #[test]

@@ -103,6 +103,8 @@ pub(super) struct Plan {
     /// A is packed once before all pieces.
     share: bool,
     in_place: bool,
+    /// B is packed already.
+    packed: bool,
 }
 
 impl Plan {
@@ -132,6 +134,7 @@ impl Plan {
             row_blocks,
             share: false,
             in_place: strips <= STRIPS_IN_PLACE,
+            packed: false,
         };
         let share = column_blocks > 1 && plan.shared_floats() <= SHARED_FLOATS;
         Plan { share, ..plan }
@@ -145,6 +148,21 @@ impl Plan {
         let column_blocks = plan.panels.div_ceil((BLOCK_FLOATS / panel_floats).max(1)).max(1);
         let share = column_blocks > 1 && plan.share;
         Plan { column_blocks, row_blocks: 1, share, ..plan }
+    }
+
+    /// The same for a right operand that is packed already.
+    pub fn packed(self) -> Plan {
+        Plan { in_place: true, packed: true, ..self }
+    }
+
+    /// Groups of a panel, of a product and its whole depth.
+    pub fn right(&self) -> (usize, usize, usize) {
+        (self.panel_groups, self.groups, self.depth)
+    }
+
+    /// Products.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// The deepest block.
@@ -161,10 +179,14 @@ impl Plan {
         self.batch * self.strips * self.depth_blocks * self.strip_floats()
     }
 
+    /// Floats of so many packed panels of B.
+    fn panel_floats(&self, panels: usize) -> usize {
+        if self.packed { 0 } else { panels * self.panel_groups * GROUP * self.block_depth() }
+    }
+
     /// Floats of scratch of one thread.
     fn slot_floats(&self) -> usize {
-        let panels = self.panels.div_ceil(self.column_blocks);
-        panels * self.panel_groups * GROUP * self.block_depth() + self.strip_floats() + 64
+        self.panel_floats(self.panels.div_ceil(self.column_blocks)) + self.strip_floats() + 64
     }
 
     /// Floats of scratch for a pool of `threads`.
@@ -298,7 +320,7 @@ impl<A: PackA, B: PackB, C: Output> Work for Piece<'_, A, B, C> {
         unsafe {
             let shared = if plan.share { plan.shared_floats() } else { 0 };
             let packed = scratch.0.add(shared + slot * plan.slot_floats());
-            let own_strip = packed.add(panels.len() * K::GROUPS * GROUP * plan.block_depth());
+            let own_strip = packed.add(plan.panel_floats(panels.len()));
             for block in 0..plan.depth_blocks {
                 let depth = plan.depth_block(block);
                 let accumulate = plan.accumulate || block > 0;

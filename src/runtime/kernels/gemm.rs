@@ -2,7 +2,7 @@
 //! reads and rewrites each finished tile of C while it is in the cache. Invariant: the same bits for any number of
 //! threads; each element of C is passed to the epilogue exactly once.
 
-use super::drive::{Output, Plan, Shared};
+use super::drive::{Output, PackB, Plan, Shared};
 use super::gemv::Gemv;
 use super::isa::{Isa, Kernel};
 use super::pack::Operand;
@@ -21,6 +21,8 @@ pub struct Epilogue {
     pub args: *const *mut u8,
     /// What it reads beside C, to be fetched while the tile is computed.
     pub reads: [Option<Read>; READS],
+    /// The row that it is called for where the product's is 0.
+    pub first_row: usize,
 }
 
 /// The most tensors that are fetched for an epilogue.
@@ -50,7 +52,10 @@ impl Epilogue {
     #[inline(always)]
     pub(super) unsafe fn call(&self, batch: usize, rows: Range<usize>, columns: Range<usize>) {
         // SAFETY: promised by the caller.
-        unsafe { (self.function)(self.args, batch, rows.start, rows.end, columns.start, columns.end) }
+        unsafe {
+            let (begin, end) = (self.first_row + rows.start, self.first_row + rows.end);
+            (self.function)(self.args, batch, begin, end, columns.start, columns.end)
+        }
     }
 
     /// Has the tile's inputs brought into the cache. The rows of a tile are far apart, so no processor guesses them.
@@ -64,7 +69,7 @@ impl Epilogue {
             unsafe {
                 let base = (*self.args.add(read.argument)).wrapping_add(read.offset + batch * read.batch_stride);
                 for row in rows.clone() {
-                    let first = base.wrapping_add(row * read.row_stride + 4 * columns.start);
+                    let first = base.wrapping_add((self.first_row + row) * read.row_stride + 4 * columns.start);
                     for line in (0..4 * columns.len()).step_by(LINE) {
                         prefetch(first.wrapping_add(line));
                     }
@@ -110,7 +115,7 @@ pub struct Matmul {
 }
 
 /// How a product is computed.
-enum Way {
+pub(super) enum Way {
     /// A matrix and a vector.
     Vector(Gemv),
     /// By tiles.
@@ -129,7 +134,7 @@ const SPLIT_PARTS: usize = 8;
 const SPLIT_FLOATS: usize = 128 * 128;
 
 impl Matmul {
-    fn way(&self, isa: Isa) -> Way {
+    pub(super) fn way(&self, isa: Isa) -> Way {
         if let Some(gemv) = Gemv::new(self) {
             return Way::Vector(gemv);
         }
@@ -149,7 +154,12 @@ impl Matmul {
 
     /// [`Matmul::workspace`] for [`Matmul::run_with`].
     pub fn workspace_with(&self, isa: Isa, threads: usize) -> usize {
-        let floats = match self.way(isa) {
+        self.scratch(&self.way(isa), threads)
+    }
+
+    /// Bytes of scratch of a way.
+    pub(super) fn scratch(&self, way: &Way, threads: usize) -> usize {
+        let floats = match way {
             Way::Vector(gemv) => gemv.workspace(),
             Way::Tiles(plan) => plan.workspace(threads),
             Way::Split(parts, plan) => parts * self.split_floats() + plan.workspace(threads),
@@ -196,33 +206,62 @@ impl Matmul {
         workspace: *mut u8,
         epilogue: Option<Epilogue>,
     ) {
-        let a = Operand { at: a, view: self.a, columns: self.k };
-        let b = Operand { at: b, view: self.b, columns: self.n };
-        let scratch = workspace.cast::<f32>();
-        let (row_stride, batch_stride) = (self.c_row_stride, self.c_batch_stride);
-        let c = Matrix { at: Shared(c), columns: self.n, row_stride, batch_stride, epilogue };
-        // SAFETY: promised by the caller; scratch is cut as `workspace_with` measures it.
+        // SAFETY: promised by the caller.
         unsafe {
             match self.way(isa) {
-                Way::Vector(gemv) => gemv.run(isa, pool, a.at, b.at, &c, scratch),
+                Way::Vector(gemv) => gemv.run(isa, pool, a, b, &self.result(c, epilogue), workspace.cast()),
                 Way::Tiles(plan) => {
-                    plan.prepare(pool, &a, scratch);
-                    plan.compute(pool, &a, &b, &c, scratch);
+                    let b = Operand { at: b, view: self.b, columns: self.n };
+                    self.tiles(pool, &plan, a, &b, &self.result(c, epilogue), workspace.cast());
                 }
-                Way::Split(parts, plan) => self.split(pool, parts, &plan, a, b, &c, scratch),
+                Way::Split(parts, plan) => {
+                    let b = Operand { at: b, view: self.b, columns: self.n };
+                    let b = super::pack::Parts::new(b, self.k, parts);
+                    self.split(pool, parts, &plan, a, &b, &self.result(c, epilogue), workspace.cast());
+                }
             }
         }
     }
 
+    /// C as it lies in memory.
+    pub(super) fn result(&self, c: *mut f32, epilogue: Option<Epilogue>) -> Matrix {
+        let (row_stride, batch_stride) = (self.c_row_stride, self.c_batch_stride);
+        Matrix { at: Shared(c), columns: self.n, row_stride, batch_stride, epilogue }
+    }
+
+    /// The whole depth at once.
+    ///
+    /// # Safety
+    /// As for [`Matmul::run_with`]; `scratch` is cut as [`Matmul::workspace_with`] measures it.
+    pub(super) unsafe fn tiles<B: PackB>(
+        &self,
+        pool: &Pool,
+        plan: &Plan,
+        a: *const f32,
+        b: &B,
+        c: &Matrix,
+        scratch: *mut f32,
+    ) {
+        let a = Operand { at: a, view: self.a, columns: self.k };
+        // SAFETY: promised by the caller.
+        unsafe {
+            plan.prepare(pool, &a, scratch);
+            plan.compute(pool, &a, b, c, scratch);
+        }
+    }
+
     /// The parts of the depth as a batch whose results are added in order.
+    ///
+    /// # Safety
+    /// As for [`Matmul::tiles`].
     #[expect(clippy::too_many_arguments, reason = "the operands of one call")]
-    unsafe fn split(
+    pub(super) unsafe fn split<B: PackB>(
         &self,
         pool: &Pool,
         parts: usize,
         plan: &Plan,
-        a: Operand,
-        b: Operand,
+        a: *const f32,
+        b: &B,
         c: &Matrix,
         scratch: *mut f32,
     ) {
@@ -236,10 +275,10 @@ impl Matmul {
                 epilogue: None,
             };
             let rest = scratch.add(parts * self.split_floats());
+            let a = Operand { at: a, view: self.a, columns: self.k };
             let a = super::pack::Parts::new(a, self.k, parts);
-            let b = super::pack::Parts::new(b, self.k, parts);
             plan.prepare(pool, &a, rest);
-            plan.compute(pool, &a, &b, &partial, rest);
+            plan.compute(pool, &a, b, &partial, rest);
             let pieces = (self.m * self.n * parts / 32_768).clamp(1, self.m);
             pool.run(pieces, &|piece| {
                 let rows = part(self.m, pieces, piece)..part(self.m, pieces, piece + 1);

@@ -19,6 +19,7 @@ pub mod gemm;
 mod gemv;
 mod isa;
 mod pack;
+mod packed;
 pub mod peak;
 mod tile;
 #[cfg(target_arch = "aarch64")]
