@@ -2,10 +2,11 @@
 
 use crate::autodiff;
 use crate::build::{self, Sizes};
-use crate::check::{Program, Task};
+use crate::check::{FieldFrom, FieldUse, Program, Task};
 use crate::diag::{Diagnostic, codes};
 use crate::engine::Entry;
 use crate::graph::{Graph, OutputKind};
+use crate::opt::incremental::{Incremental, Places};
 use crate::{ops, opt};
 use std::time::Instant;
 
@@ -35,6 +36,13 @@ fn built_graph_of(task: &Task, entry: Entry, batch: usize, lengths: &[usize]) ->
             ));
         }
         (Entry::Eval, _) => &task.eval,
+        (Entry::Extend(_), _) => match task.generation.as_ref().and_then(|g| g.all.as_ref()) {
+            Some(all) => all,
+            None => {
+                let what = format!("`{}` has no scores for each place", task.name);
+                return Err(Box::new(Diagnostic::error(codes::USAGE, task.span, what)));
+            }
+        },
         (Entry::Once, _) => match task.generation.as_ref().and_then(|g| g.once.as_ref()) {
             Some(once) => once,
             None => {
@@ -75,6 +83,30 @@ pub fn step_graph_of(
     let graph = timed(times, "hoist", || opt::hoist(graph));
     let graph = timed(times, "differentiate", || differentiated(graph))?;
     Ok(timed(times, "simplify", || opt::optimise(graph)))
+}
+
+/// The step of a task that generates, for some new places of the growing field and with what it keeps of earlier ones in
+/// variables from this number on; none if places depend on later ones.
+pub fn extension(
+    task: &Task,
+    count: usize,
+    batch: usize,
+    lengths: &[usize],
+    variable: u32,
+    times: &mut Times,
+) -> Result<Option<Incremental>, Box<Diagnostic>> {
+    let Some(generation) = task.generation.as_ref().filter(|g| g.all.is_some()) else { return Ok(None) };
+    let is_length = |f: &FieldUse| f.from == FieldFrom::Length(generation.output);
+    let told: Vec<u32> = (0..).zip(&task.fields).filter(|(_, f)| is_length(f)).map(|(i, _)| i).collect();
+    let entry = Entry::Extend(count as u32);
+    let graph = timed(times, "build", || built_graph_of(task, entry, batch, lengths))?;
+    let graph = timed(times, "differentiate", || differentiated(opt::hoist(graph)))?;
+    let (growing, start) = (generation.output as u32, task.fields.len() as u32);
+    let places = Places { growing, lengths: &told, start, count, variable };
+    let found = timed(times, "new places", || opt::incremental::incremental(&opt::dce(graph), &places));
+    Ok(timed(times, "simplify", || {
+        found.map(|found| Incremental { graph: opt::optimise(found.graph), kept: found.kept })
+    }))
 }
 
 /// The graph that gives the task's variables their first values.

@@ -444,3 +444,52 @@ fn it_stops_when_told() {
     assert_eq!(ending.expect("stops"), generate::Ending::Stopped);
     assert_eq!(tokens.len(), prompt.tokens.len() + 3);
 }
+
+/// The scores after each of these texts, by a target.
+fn after(checked: &Checked, name: &str, texts: &[Vec<i32>], target: Target) -> Vec<Vec<f64>> {
+    let task = task(checked, name);
+    let given = BTreeMap::from([("english".to_string(), "one cat".to_string())]);
+    let given = if name == "translate" { given } else { BTreeMap::new() };
+    let prompt = generate::prompt(task, &given, "a", &BTreeMap::new(), trained(), 0).expect("a prompt");
+    let mut engine = engine(checked, name, target, 2);
+    let mut writer = Writer::new(task, &mut *engine, &prompt, 0).expect("a writer");
+    texts.iter().map(|text| writer.scores(std::slice::from_ref(text)).expect("scores").remove(0)).collect()
+}
+
+#[test]
+fn what_is_kept_from_token_to_token_changes_nothing() {
+    let text: Vec<i32> = (0..70).map(|i| (i * i + i / 3) % 7).collect();
+    let mut turned = text.clone();
+    turned[20] = (turned[20] + 1) % 7;
+    let grown = |from: usize, to: usize| (from..=to).map(|n| text[..n].to_vec());
+    // One by one; past the net's context; another text in between; places computed together.
+    let letters: Vec<Vec<i32>> = grown(1, 11).chain(grown(3, 4)).chain(grown(8, 8)).collect();
+    let words: Vec<Vec<i32>> = grown(1, 3)
+        .chain(grown(40, 42))
+        .chain([turned[..42].to_vec(), turned[..30].to_vec()])
+        .chain(grown(60, 66))
+        .collect();
+    for (file, name, texts) in [("letters.nn", "write", letters), ("words.nn", "translate", words)] {
+        let sets = if name == "translate" { vec!["translate.beam=1".to_string()] } else { Vec::new() };
+        let options = Options { sets, ..Options::default() };
+        let checked = driver::check_file(&trained().join(file), &options).expect("reads");
+        assert!(!checked.has_errors());
+        let mut own = engine(&checked, name, Target::Cpu, 1);
+        let lengths: Vec<usize> = task(&checked, name).varying().map(|_| 8).collect();
+        assert!(own.extend(1, 1, &lengths).expect("compiles"), "{file} keeps nothing");
+        let kept = after(&checked, name, &texts, Target::Cpu);
+        let whole = after(&checked, name, &texts, Target::Interpreter);
+        for (text, (kept, whole)) in texts.iter().zip(kept.iter().zip(&whole)) {
+            assert_eq!(kept.len(), whole.len());
+            for (a, b) in kept.iter().zip(whole).filter(|(a, _)| a.is_finite()) {
+                assert!((a - b).abs() < 1e-5 * b.abs().max(1.0), "{file}: {a} is not {b} after {} tokens", text.len());
+            }
+        }
+    }
+    // Its own scores are of the last place; it takes the length.
+    for (file, name) in [("recurrent.nn", "write"), ("kinds.nn", "write")] {
+        let checked = driver::check_file(&trained().join(file), &Options::default()).expect("reads");
+        let lengths: Vec<usize> = task(&checked, name).varying().map(|_| 8).collect();
+        assert!(!engine(&checked, name, Target::Cpu, 1).extend(1, 1, &lengths).expect("compiles"), "{file}");
+    }
+}

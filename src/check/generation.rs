@@ -352,15 +352,17 @@ impl Checker<'_> {
             top_p: g.top_p,
             beam: g.beam.unwrap_or(1),
         };
+        let once = super::once::split(eval, fields, &length, batch);
         let scores = eval.graph.outputs.first().map(|o| o.node);
+        let mut all = None;
         if let Some(node) = scores.filter(|n| eval.graph.ty(*n).rank() == 3) {
+            all = Some(eval.clone());
             let last = super::last::place(&mut eval.graph, node, 1, &length);
             eval.graph.outputs[0].node = last;
             eval.graph = super::once::needed(&eval.graph);
         }
-        let once = super::once::split(eval, fields, &length, batch);
         let TokenField { text, source, tokenizer, start, end, .. } = field;
         let limit = g.limit.map(|n| n.max(1) as usize);
-        Some(Generation { output, text, source, tokenizer, start, end, limit, choice, once })
+        Some(Generation { output, text, source, tokenizer, start, end, limit, choice, once, all })
     }
 }

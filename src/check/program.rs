@@ -225,6 +225,9 @@ pub struct Generation {
     pub choice: Choice,
     /// What does not depend on the growing field: computed once a prompt. Its values are fields of the step.
     pub once: Option<StepGraph>,
+    /// The step with the scores of all places, `[batch, length, vocabulary]`; none if the program's own step has those of
+    /// the last place only.
+    pub all: Option<StepGraph>,
 }
 
 /// How the next token is chosen.

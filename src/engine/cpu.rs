@@ -85,9 +85,21 @@ impl CpuEngine {
         self.within_fields()?;
         let mut report = EntryReport::default();
         let graph = stages::step_graph_of(&self.task, entry, batch, lengths.unwrap_or(&[]), &mut report.stages)?;
-        let (plan, executable) = self.compile(&graph, &mut report.stages)?;
+        self.add(entry, batch, lengths, &graph, report)
+    }
+
+    /// Compiles a step's graph; gives its place.
+    fn add(
+        &mut self,
+        entry: Entry,
+        batch: usize,
+        lengths: Option<&[usize]>,
+        graph: &Graph<usize>,
+        mut report: EntryReport,
+    ) -> Result<usize, Box<Diagnostic>> {
+        let (plan, executable) = self.compile(graph, &mut report.stages)?;
         self.within_budget(&plan)?;
-        report.flops = stages::flops(&graph);
+        report.flops = stages::flops(graph);
         report.kernels = plan.schedule.kernels.len();
         report.launches = plan.schedule.launches.len();
         report.arena_bytes = plan.arena_bytes;
@@ -107,6 +119,21 @@ impl CpuEngine {
         let lengths = lengths.map(<[usize]>::to_vec);
         self.compiled.push(Compiled { entry, batch, lengths, executable, report, values, scopes });
         Ok(self.compiled.len() - 1)
+    }
+
+    /// Makes room for the variables that an extension keeps, after the program's own.
+    fn keep(&mut self, kept: Vec<TensorType<usize>>) {
+        let own = self.program.vars.len();
+        if self.types[own..] != kept[..] {
+            // What was compiled for other sizes would read them in the wrong places.
+            self.compiled.retain(|c| !matches!(c.entry, Entry::Extend(_)));
+            self.types.truncate(own);
+            self.types.extend(kept);
+            self.layout = plan::var_layout(&self.types);
+            let mut vars = VarMemory::new(&self.layout);
+            vars.copy_from(&self.vars);
+            self.vars = vars;
+        }
     }
 
     pub(super) fn compile(
@@ -242,6 +269,24 @@ impl Engine for CpuEngine {
     fn prepare(&mut self, entry: Entry, batch: usize) -> Result<&EntryReport, Box<Diagnostic>> {
         let i = self.ready(entry, batch, None)?;
         Ok(&self.compiled[i].report)
+    }
+
+    fn extend(&mut self, count: usize, batch: usize, lengths: &[usize]) -> Result<bool, Box<Diagnostic>> {
+        let entry = Entry::Extend(count as u32);
+        let is = |c: &Compiled| c.entry == entry && c.batch == batch && c.lengths.as_deref() == Some(lengths);
+        if self.compiled.iter().any(is) {
+            return Ok(true);
+        }
+        if self.task.fields.len() >= MOST_FIELDS {
+            return Ok(false);
+        }
+        let mut report = EntryReport::default();
+        let first = self.program.vars.len() as u32;
+        let found = stages::extension(&self.task, count, batch, lengths, first, &mut report.stages)?;
+        let Some(found) = found else { return Ok(false) };
+        self.keep(found.kept);
+        self.add(entry, batch, Some(lengths), &found.graph, report)?;
+        Ok(true)
     }
 
     fn initialise(&mut self, seed: u64) -> Result<(), Box<Diagnostic>> {

@@ -29,6 +29,8 @@ pub enum Entry {
     Eval,
     /// What a task that generates computes once a prompt; its values are fields of the other entry.
     Once,
+    /// The scores of a task that generates, for so many new places: what [`Engine::extend`] prepared.
+    Extend(u32),
 }
 
 /// What a step is given.
@@ -70,6 +72,14 @@ pub trait Engine {
     /// Compiles an entry for a batch size (0 for a task without a batch) unless it is compiled already. Memory is taken
     /// here, and in [`run`](Engine::run) only for lengths that it meets for the first time.
     fn prepare(&mut self, entry: Entry, batch: usize) -> Result<&EntryReport, Box<Diagnostic>>;
+
+    /// Prepares [`Entry::Extend`]: a step over `count` new places of the growing field, whose length in `lengths` is the
+    /// most that it will have. It keeps what it computed of earlier places, and takes one more field, the last: the number
+    /// of the first new place, `i32[]`. False if this step, or this target, computes all places each time.
+    fn extend(&mut self, count: usize, batch: usize, lengths: &[usize]) -> Result<bool, Box<Diagnostic>> {
+        let _ = (count, batch, lengths);
+        Ok(false)
+    }
 
     /// Gives every variable its first value, keyed by the seed.
     fn initialise(&mut self, seed: u64) -> Result<(), Box<Diagnostic>>;

@@ -2,7 +2,7 @@
 //! token. The same prompt and seed give the same text on any number of threads.
 //!
 //! [`prompt()`] turns what the command line gives into the step's fields; [`Writer`] runs the step on the tokens so far,
-//! compiled for each length that occurs; [`choose`] takes or draws the next token, [`beam`] searches.
+//! for new places only where that is possible; [`choose`] takes or draws the next token, [`beam`] searches.
 
 pub mod beam;
 pub mod choose;
@@ -45,7 +45,12 @@ pub struct Writer<'a> {
     lengths: Vec<usize>,
     growing: usize,
     rows: usize,
+    /// The tokens whose places the engine keeps, and the most that it can keep; none where it keeps nothing.
+    kept: Option<(Vec<i32>, usize)>,
 }
+
+/// New places that are computed together, as long as there are many: those of a prompt.
+const TOGETHER: usize = 32;
 
 impl<'a> Writer<'a> {
     /// Computes what a prompt needs once.
@@ -71,7 +76,8 @@ impl<'a> Writer<'a> {
             }
         }
         let vocabulary = &prompt.vocabulary;
-        let mut writer = Writer { task, generation, engine, vocabulary, seed, fields, lengths, growing, rows };
+        let mut writer =
+            Writer { task, generation, engine, vocabulary, seed, fields, lengths, growing, rows, kept: None };
         if generation.once.is_some() {
             let clock = ClockValues::default();
             let inputs = StepInputs { fields: &writer.fields, lengths: &writer.lengths, clock, seed };
@@ -85,7 +91,57 @@ impl<'a> Writer<'a> {
                 };
             }
         }
+        writer.keep(prompt.tokens.len())?;
         Ok(writer)
+    }
+
+    /// Lets the engine keep what it computes of each place, if it can, for a text that begins with so many tokens.
+    fn keep(&mut self, begin: usize) -> Result<()> {
+        let most = (begin + self.generation.choice.max_tokens).next_multiple_of(64);
+        let most = self.shown(most);
+        // The rows of a search change places.
+        if self.rows != 1 || most < 2 {
+            return Ok(());
+        }
+        self.lengths[self.growing] = most;
+        if self.engine.extend(1, self.rows, &self.lengths)? {
+            self.kept = Some((Vec::new(), most));
+        }
+        Ok(())
+    }
+
+    /// The scores after the last of these tokens, computed for those places that the engine does not keep yet.
+    fn extended(&mut self, row: &[i32], mut kept: Vec<i32>, most: usize) -> Result<(Vec<f64>, Vec<i32>)> {
+        self.lengths[self.growing] = most;
+        // What does not go on as it did begins anew; the last place is computed in any case.
+        let same = kept.iter().zip(row).take_while(|(a, b)| a == b).count();
+        kept.truncate(same.min(row.len() - 1));
+        let (mut fields, mut scores) = (self.fields.clone(), Vec::new());
+        while kept.len() < row.len() {
+            let left = row.len() - kept.len();
+            let count = if left > TOGETHER / 4 && most >= TOGETHER { TOGETHER } else { 1 };
+            self.engine.extend(count, self.rows, &self.lengths)?;
+            // Places after the last token are written again before anything looks at them.
+            let start = kept.len().min(most - count);
+            let tokens = (start..start + count).map(|i| row.get(i).or(row.last()).copied().unwrap_or(PAD));
+            fields.truncate(self.task.fields.len());
+            fields[self.generation.output] = tokens.flat_map(i32::to_ne_bytes).collect();
+            fields.push((start as i32).to_ne_bytes().to_vec());
+            let clock = ClockValues::default();
+            let inputs = StepInputs { fields: &fields, lengths: &self.lengths, clock, seed: self.seed };
+            let entry = Entry::Extend(count as u32);
+            self.engine.run(entry, self.rows, &inputs)?;
+            let end = row.len().min(start + count);
+            kept.extend(&row[kept.len()..end]);
+            let value = self.engine.value(0);
+            let all = bytes::to_f64(value.dtype, &value.bytes);
+            let width = all.len() / count;
+            scores = all[(end - 1 - start) * width..(end - start) * width].to_vec();
+            if let Some(why) = fault(&scores, self.engine, self.task, (entry, self.rows), &inputs) {
+                return Err(why);
+            }
+        }
+        Ok((scores, kept))
     }
 
     /// The tokens that the net is shown of so many: the last ones, if it cannot take all.
@@ -96,6 +152,11 @@ impl<'a> Writer<'a> {
     /// The scores of the token that follows each of these rows, which are all of one length, at least 1.
     pub fn scores(&mut self, rows: &[Vec<i32>]) -> Result<Vec<Vec<f64>>> {
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
+        if let Some((kept, most)) = self.kept.take_if(|(_, most)| first.len() <= *most) {
+            let (scores, kept) = self.extended(first, kept, most)?;
+            self.kept = Some((kept, most));
+            return Ok(vec![self.possible(scores)]);
+        }
         let length = self.shown(first.len());
         self.lengths[self.growing] = length;
         for (i, field) in self.task.fields.iter().enumerate() {
@@ -119,19 +180,11 @@ impl<'a> Writer<'a> {
         let value = self.engine.value(0);
         let all = bytes::to_f64(value.dtype, &value.bytes);
         let width = all.len() / self.rows.max(1);
-        if width == 0 {
-            let what = "the step gave no scores";
-            return Err(Box::new(Diagnostic::error(codes::INTERNAL, self.task.span, what)));
+        if let Some(why) = fault(&all[..width * rows.len()], self.engine, self.task, (Entry::Eval, self.rows), &inputs)
+        {
+            return Err(why);
         }
         let out: Vec<Vec<f64>> = all.chunks_exact(width).take(rows.len()).map(<[f64]>::to_vec).collect();
-        if out.iter().flatten().any(|s| s.is_nan() || *s == f64::INFINITY) {
-            if let Some(why) = self.engine.explain_not_finite(Entry::Eval, self.rows, &inputs) {
-                return Err(Box::new(why));
-            }
-            let what = "the scores of the next token are not finite";
-            let d = Diagnostic::error(codes::NOT_FINITE, self.task.span, what);
-            return Err(Box::new(d.help("train the net again, or take another checkpoint with `--weights`")));
-        }
         Ok(out.into_iter().map(|row| self.possible(row)).collect())
     }
 
@@ -177,4 +230,27 @@ impl<'a> Writer<'a> {
         }
         Ok(Ending::Full)
     }
+}
+
+/// Why scores cannot be chosen from.
+fn fault(
+    scores: &[f64],
+    engine: &mut dyn Engine,
+    task: &Task,
+    (entry, rows): (Entry, usize),
+    inputs: &StepInputs,
+) -> Option<Box<Diagnostic>> {
+    if scores.is_empty() {
+        let what = "the step gave no scores";
+        return Some(Box::new(Diagnostic::error(codes::INTERNAL, task.span, what)));
+    }
+    if !scores.iter().any(|s| s.is_nan() || *s == f64::INFINITY) {
+        return None;
+    }
+    if let Some(why) = engine.explain_not_finite(entry, rows, inputs) {
+        return Some(Box::new(why));
+    }
+    let what = "the scores of the next token are not finite";
+    let d = Diagnostic::error(codes::NOT_FINITE, task.span, what);
+    Some(Box::new(d.help("train the net again, or take another checkpoint with `--weights`")))
 }

@@ -127,7 +127,11 @@ fn attributes<D: Display>(op: &Op<D>) -> Vec<(&'static str, String)> {
         Op::Pad { low, high, value } => {
             vec![("low", list(low)), ("high", list(high)), ("value", format!("{value:?}"))]
         }
-        Op::Concat { axis } | Op::ArgReduce { axis, .. } | Op::Take { axis } | Op::Pick { axis } => {
+        Op::Concat { axis }
+        | Op::ArgReduce { axis, .. }
+        | Op::Take { axis }
+        | Op::Pick { axis }
+        | Op::UpdateSlice { axis } => {
             vec![("axis", axis.to_string())]
         }
         Op::Cumulate { axis, reverse, .. } => vec![("axis", axis.to_string()), ("reverse", reverse.to_string())],
@@ -414,6 +418,7 @@ fn parse_op(name: &str, a: &Attributes) -> Result<Op<usize>, String> {
         "argmax" => Op::ArgReduce { max: true, axis: a.one("axis")? },
         "argmin" => Op::ArgReduce { max: false, axis: a.one("axis")? },
         "argsort" => Op::ArgSort { axis: a.one("axis")?, descending: a.get("descending")? == "true" },
+        "update_slice" => Op::UpdateSlice { axis: a.one("axis")? },
         "take" => Op::Take { axis: a.one("axis")? },
         "scatter_add" => Op::ScatterAdd { axis: a.one("axis")?, size: a.one("size")? },
         "pick" => Op::Pick { axis: a.one("axis")? },

@@ -46,3 +46,14 @@ pub fn pick(x: &Tensor, index: &Tensor, axis: usize) -> Result<Tensor, String> {
     let picked = places(index, size)?.iter().enumerate().map(|(row, i)| flat[row * size + i]).collect();
     tensor(index.shape(), picked).ok_or_else(|| "the shape does not fit".into())
 }
+
+pub fn update_slice(x: &Tensor, rows: &Tensor, start: &Tensor, axis: usize) -> Result<Tensor, String> {
+    let count = rows.shape()[axis];
+    let first = start.iter().next().copied().unwrap_or(0.0);
+    if first < 0.0 || first as usize + count > x.shape()[axis] {
+        return Err(format!("rows {first}..{} are outside 0..{}", first + count as f64, x.shape()[axis]));
+    }
+    let mut out = x.to_owned();
+    out.slice_axis_mut(Axis(axis), ndarray::Slice::from(first as usize..first as usize + count)).assign(rows);
+    Ok(out.into_shared())
+}

@@ -183,6 +183,7 @@ fn evaluate(
         (Op::Cumulate { op, axis, reverse }, [x]) => order::cumulate(*op, x, *axis, *reverse, node.ty.dtype)?,
         (Op::ArgSort { axis, descending }, [x]) => order::argsort(x, *axis, *descending)?,
         (Op::Take { axis }, [x, index]) => index::take(x, index, *axis)?,
+        (Op::UpdateSlice { axis }, [x, rows, start]) => index::update_slice(x, rows, start, *axis)?,
         (Op::ScatterAdd { axis, size }, [updates, index]) => index::scatter_add(updates, index, *axis, *size)?,
         (Op::Pick { axis }, [x, index]) => index::pick(x, index, *axis)?,
         (Op::Matmul { batch }, [a, b]) => window::matmul(a, b, *batch)?,

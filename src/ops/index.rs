@@ -173,3 +173,54 @@ pub static PICK: OpDef = OpDef {
         ]
     },
 };
+
+fn infer_update(op: &Op<Dim>, inputs: &[Ty]) -> Inferred {
+    let Op::UpdateSlice { axis } = *op else { return misuse() };
+    let [x, rows, start] = operands(inputs)?;
+    need_index(inputs, 2)?;
+    check_axis(axis, x.rank())?;
+    if start.rank() != 0 {
+        return wrong_rank(2, "0");
+    }
+    if rows.rank() != x.rank() {
+        return wrong_rank(1, axes_text(x.rank()));
+    }
+    for other in (0..x.rank()).filter(|other| *other != axis) {
+        if x.shape[other] != rows.shape[other] {
+            return Err(ShapeFault::Sizes { left: (0, other), right: (1, other) });
+        }
+    }
+    if x.dtype != rows.dtype {
+        return Err(ShapeFault::DType { operand: 1, expected: "the dtype of the first".into() });
+    }
+    if let (Some(all), Some(some)) = (x.shape[axis].number(), rows.shape[axis].number())
+        && some > all
+    {
+        return attribute(format!("{some} rows in place of {all}"));
+    }
+    Ok(x.clone())
+}
+
+/// Programs have no name for it: what a task that generates keeps from token to token is written by it.
+pub static UPDATE_SLICE: OpDef = OpDef {
+    name: "update_slice",
+    doc: "x with the elements from `start` on along the axis replaced.",
+    surfaces: &[],
+    infer: infer_update,
+    gradient: GradientRule::None("it only keeps what a task that generates has computed"),
+    lowering: Lowering::Nest,
+    flops: |_, inputs, _| inputs[1].elements() as u64,
+    samples: || {
+        let one = |axis: usize, x: &[usize], rows: &[usize]| Sample {
+            op: Op::UpdateSlice { axis },
+            inputs: vec![f32s(x), f32s(rows), TensorType::new(DType::I32, vec![])],
+            domains: vec![(-1.0, 1.0), (-1.0, 1.0), (0.0, (x[axis] + 1 - rows[axis]) as f64)],
+        };
+        vec![
+            one(0, &[5], &[1]),
+            one(0, &[5, 3], &[5, 3]),
+            one(1, &[2, 7, 3], &[2, 4, 3]),
+            one(2, &[2, 3, 4], &[2, 3, 1]),
+        ]
+    },
+};

@@ -148,6 +148,12 @@ pub enum Op<D> {
         axis: usize,
     },
 
+    /// `x, rows, start`: x with the elements from `start` (`i32[]`) on along the axis replaced by `rows`, which has the shape
+    /// of x but for that axis.
+    UpdateSlice {
+        axis: usize,
+    },
+
     // ---- contraction ----
     /// `[batch.., m, k], [batch.., k, n]` to `[batch.., m, n]`; the number of batch axes.
     Matmul {
@@ -253,6 +259,7 @@ impl<D> Op<D> {
             Op::Take { axis } => Op::Take { axis: *axis },
             Op::ScatterAdd { axis, size: n } => Op::ScatterAdd { axis: *axis, size: size(n)? },
             Op::Pick { axis } => Op::Pick { axis: *axis },
+            Op::UpdateSlice { axis } => Op::UpdateSlice { axis: *axis },
             Op::Matmul { batch } => Op::Matmul { batch: *batch },
             Op::Conv { window: w, groups } => Op::Conv { window: window(w, size)?, groups: size(groups)? },
             Op::ConvInputGrad { window: w, groups, size: s } => {

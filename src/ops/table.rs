@@ -32,7 +32,7 @@ pub static TABLE: LazyLock<Vec<&'static OpDef>> = LazyLock::new(|| {
     table.extend([&reduce::ARGMAX, &reduce::ARGMIN]);
     table.extend(&order::CUMULATE);
     table.push(&order::ARGSORT);
-    table.extend([&index::TAKE, &index::SCATTER_ADD, &index::PICK]);
+    table.extend([&index::TAKE, &index::SCATTER_ADD, &index::PICK, &index::UPDATE_SLICE]);
     table.extend([&matmul::MATMUL, &conv::CONV_OP, &conv::CONV_INPUT_GRAD, &conv::CONV_WEIGHT_GRAD]);
     table.extend([&pool::MAX_POOL, &pool::MAX_POOL_GRAD, &pool::SUM_POOL, &pool::SUM_POOL_GRAD]);
     table.extend([&scan::SCAN, &scan::SCAN_RESULT, &scan::PARAMETER]);
@@ -72,6 +72,7 @@ pub fn def_of<D>(op: &Op<D>) -> &'static OpDef {
         Op::Take { .. } => &index::TAKE,
         Op::ScatterAdd { .. } => &index::SCATTER_ADD,
         Op::Pick { .. } => &index::PICK,
+        Op::UpdateSlice { .. } => &index::UPDATE_SLICE,
         Op::Matmul { .. } => &matmul::MATMUL,
         Op::Conv { .. } => &conv::CONV_OP,
         Op::ConvInputGrad { .. } => &conv::CONV_INPUT_GRAD,

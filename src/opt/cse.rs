@@ -82,7 +82,8 @@ fn key(node: &Node<usize>) -> Vec<u64> {
         | Op::ArgReduce { axis, .. }
         | Op::Take { axis }
         | Op::ScatterAdd { axis, .. }
-        | Op::Pick { axis } => key.push(*axis as u64),
+        | Op::Pick { axis }
+        | Op::UpdateSlice { axis } => key.push(*axis as u64),
         Op::Cumulate { axis, reverse: flag, .. } | Op::ArgSort { axis, descending: flag } => {
             key.extend([*axis as u64, u64::from(*flag)]);
         }

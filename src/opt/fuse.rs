@@ -100,7 +100,7 @@ pub fn exact_windows(window: &crate::ops::Window<usize>, size: &[usize], out: &[
 pub fn is_nest(graph: &Graph<usize>, id: NodeId) -> bool {
     let node = graph.node(id);
     match &node.op {
-        Op::ScatterAdd { .. } | Op::Cumulate { .. } | Op::ArgSort { .. } => true,
+        Op::ScatterAdd { .. } | Op::UpdateSlice { .. } | Op::Cumulate { .. } | Op::ArgSort { .. } => true,
         Op::MaxPoolGrad { window } | Op::SumPoolGrad { window, .. } => {
             let dy = &graph.ty(*node.inputs.last().unwrap_or(&id)).shape;
             let lead = node.ty.shape.len() - window.kernel.len();
@@ -148,7 +148,7 @@ fn must_store(graph: &Graph<usize>) -> Vec<bool> {
             runtime_bases(graph, id).iter().for_each(|b| must[b.index()] = true);
         } else if is_nest(graph, id) {
             must[id.index()] = true;
-            if !matches!(node.op, Op::ScatterAdd { .. }) {
+            if !matches!(node.op, Op::ScatterAdd { .. } | Op::UpdateSlice { .. }) {
                 node.inputs.iter().for_each(|i| must[i.index()] = true);
             }
         } else if matches!(node.op, Op::Concat { .. } | Op::ScanResult { .. }) {
@@ -260,6 +260,12 @@ impl Fuser<'_> {
                 let index = Access { axes: root.axes[axis..axis + rank].to_vec(), ..root.clone() };
                 self.add_use(node.inputs[0], group, root);
                 self.add_use(node.inputs[1], group, index);
+            }
+            if let Op::UpdateSlice { .. } = node.op {
+                for &input in &node.inputs {
+                    let from = Access::root(&self.graph.ty(input).shape);
+                    self.add_use(input, group, Access { same: false, ..from });
+                }
             }
         } else if let Op::Concat { axis } = node.op {
             self.stored[id.index()] = true;

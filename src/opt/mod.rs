@@ -10,6 +10,7 @@ pub mod fuse;
 pub mod fuse_access;
 pub mod fuse_prepare;
 pub mod fuse_view;
+pub mod incremental;
 pub mod precision;
 mod scan;
 pub mod simplify;

@@ -290,6 +290,7 @@ impl<'a> Eval<'a> {
             | Op::Literal(_)
             | Op::Concat { .. }
             | Op::ScatterAdd { .. }
+            | Op::UpdateSlice { .. }
             | Op::Cumulate { .. }
             | Op::ArgSort { .. }
             | Op::Matmul { .. }

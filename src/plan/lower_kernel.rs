@@ -174,6 +174,7 @@ fn word(op: &Op<usize>) -> Option<&'static str> {
         Op::ArgSort { .. } => "argsort",
         Op::Take { .. } => "take",
         Op::ScatterAdd { .. } => "scatter",
+        Op::UpdateSlice { .. } => "update",
         Op::Pick { .. } => "pick",
         Op::MaxPool { .. } => "maxpool",
         Op::MaxPoolGrad { .. } => "maxpoolgrad",

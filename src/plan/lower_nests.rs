@@ -5,7 +5,7 @@
 use super::lower_eval::{Axis, Eval, Refine, unflatten};
 use super::lower_lanes;
 use crate::codegen::loops::{Access, Bound, BufferArg, FoldOp, Index, Kernel, LoopKind, tidy};
-use crate::graph::NodeId;
+use crate::graph::{Graph, NodeId, OutputKind};
 use crate::ops::{Compare, DType, Op, Window};
 
 type Result<T> = std::result::Result<T, Refine>;
@@ -20,6 +20,7 @@ pub fn lower_nest(mut eval: Eval, id: NodeId, name: &str) -> Result<(Kernel, Vec
     let out = eval.builder.buffer(node.ty.dtype, node.ty.elements(), Access::ReadWrite);
     match &node.op {
         Op::ScatterAdd { axis, size } => scatter(&mut eval, id, out, *axis, *size)?,
+        Op::UpdateSlice { axis } => update(&mut eval, id, out, *axis)?,
         Op::Cumulate { op, axis, reverse } => lower_lanes::cumulate(&mut eval, id, out, *op, *axis, *reverse)?,
         Op::ArgSort { axis, descending } => lower_lanes::argsort(&mut eval, id, out, *axis, *descending)?,
         Op::MaxPoolGrad { window } => max_pool_grad(&mut eval, id, out, window)?,
@@ -99,6 +100,50 @@ fn scatter(eval: &mut Eval, id: NodeId, out: BufferArg, axis: usize, size: usize
     close_all(eval, count, LoopKind::Serial);
     close_outer(eval, outer);
     Ok(())
+}
+
+/// Writes rows into what is there: all of the operand first, unless the result takes its place.
+fn update(eval: &mut Eval, id: NodeId, out: BufferArg, axis: usize) -> Result<()> {
+    let graph = eval.graph();
+    let node = graph.node(id);
+    let (x, rows, start) = (node.inputs[0], node.inputs[1], node.inputs[2]);
+    let shape = &node.ty.shape;
+    let count = graph.ty(rows).shape[axis];
+    let in_place = updates_in_place(graph, id);
+    // The outermost loop is for threads: an axis that both have in full, if there is one.
+    let lead = if axis == 0 { 0 } else { 1 };
+    let (first, outer) = open_all(eval, &shape[..lead])?;
+    let part = |sizes: &[usize]| sizes[lead..].to_vec();
+    if !in_place {
+        let (at, loops) = open_all(eval, &part(shape))?;
+        let tuple = [&first[..], &at[..]].concat();
+        let value = eval.value(x, &tuple)?;
+        let place = Index::linear(&tuple, shape);
+        eval.builder.store(out, &place, value, &[], false);
+        close_all(eval, loops, LoopKind::Vector);
+    }
+    let begin = eval.index(start, &[])?;
+    let (at, loops) = open_all(eval, &part(&graph.ty(rows).shape))?;
+    let tuple = [&first[..], &at[..]].concat();
+    let value = eval.value(rows, &tuple)?;
+    let mut target = tuple;
+    target[axis] = target[axis].plus(&begin);
+    let bound = Bound::new(target[axis].clone(), shape[axis]);
+    let place = Index::linear(&target, shape);
+    debug_assert!(count <= shape[axis]);
+    eval.builder.store(out, &place, value, &[bound], false);
+    close_all(eval, loops, LoopKind::Vector);
+    close_outer(eval, outer);
+    Ok(())
+}
+
+/// Whether the operand is a variable that nobody else reads and whose new value this is.
+fn updates_in_place(graph: &Graph<usize>, id: NodeId) -> bool {
+    let x = graph.node(id).inputs[0];
+    let Op::Read(var) = graph.node(x).op else { return false };
+    let alone = graph.nodes.iter().flat_map(|n| &n.inputs).filter(|n| **n == x).count() == 1
+        && graph.nodes.iter().filter(|n| n.op == Op::Read(var)).count() == 1;
+    alone && graph.outputs.iter().any(|o| o.kind == OutputKind::Update(var) && o.node == id)
 }
 
 /// Sizes before the window axes, of the window axes of the result, and of those of `dy`.
