@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
     pub fn reports(&self, entry: Entry) -> Vec<(&str, f64)> {
         let graph = match entry {
             Entry::Train => self.task.train.as_ref().expect("a task that trains"),
-            Entry::Eval | Entry::Once => &self.task.eval,
+            Entry::Eval | Entry::Once | Entry::Extend(_) => &self.task.eval,
         };
         let names = graph.reports.iter().map(|r| r.name.as_str());
         names.enumerate().map(|(i, n)| (n, self.engine.scalar(i))).collect()

@@ -143,7 +143,9 @@ impl Run {
         let mut fields = Vec::new();
         for field in &task.fields {
             fields.push(match entry {
-                Entry::Eval | Entry::Once => folder.tensor(&format!("in.{}", field.name))?.rows(0, batch),
+                Entry::Eval | Entry::Once | Entry::Extend(_) => {
+                    folder.tensor(&format!("in.{}", field.name))?.rows(0, batch)
+                }
                 Entry::Train => folder.tensor(&format!("train.{}", field.name))?.rows(from, from + batch),
             });
         }
