@@ -7,7 +7,7 @@
 use crate::check::{self, Program, Task};
 use crate::data_facts::OpenFacts;
 use crate::diag::{self, Diagnostic, codes};
-use crate::engine::{CpuEngine, Engine, InterpreterEngine, Target, check_budget};
+use crate::engine::{CpuEngine, CudaEngine, Engine, InterpreterEngine, Target, check_budget};
 use crate::lint::{self, Levels};
 use crate::source::{FileId, Sources};
 use crate::syntax;
@@ -120,6 +120,7 @@ pub fn engine(
     match target {
         Target::Interpreter => Ok(Box::new(InterpreterEngine::new(&checked.program, task)?)),
         Target::Cpu => Ok(Box::new(CpuEngine::new(&checked.program, task, threads)?)),
+        Target::Cuda => Ok(Box::new(CudaEngine::new(&checked.program, task)?)),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Exit, Fault, machine, output};
 use nnc::driver::{self, Options};
 use nnc::engine::{ClockValues, Entry, StepInputs, Target};
-use nnc::runtime::cuda_probe::{self, Cuda};
+use nnc::runtime::cuda::{compile::Compiler, device};
 use nnc::train::{self, Feed};
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,15 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     if let Some((total, free)) = machine::memory() {
         row("memory", format!("{}, {} free", output::bytes(total), output::bytes(free)));
     }
-    row("CUDA", cuda(cuda_probe::probe()));
+    let gpu = device::survey();
+    row("CUDA driver", driver_row(&gpu));
+    row(
+        "CUDA compiler",
+        match Compiler::open() {
+            Ok(c) => format!("NVRTC {}.{} at {}", c.version.0, c.version.1, c.place),
+            Err(why) => why,
+        },
+    );
     let data = args.data.as_deref().map_or("the folder of each `.nn` file".to_string(), |d| {
         let state = if d.is_dir() { "" } else { " (there is no such folder)" };
         format!("{}{state}", d.display())
@@ -49,6 +57,11 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     let mut exit = Exit::Ok;
     let reference = step(Target::Interpreter, threads);
     for target in Target::ALL {
+        // A machine without a GPU lacks nothing that it needs.
+        if *target == Target::Cuda && gpu.as_ref().map_or(true, |g| g.devices.is_empty()) {
+            row("target cuda", "not here: no GPU".to_string());
+            continue;
+        }
         let result = if *target == Target::Interpreter { reference.clone() } else { step(*target, threads) };
         let text = match (&result, &reference) {
             (Ok(a), Ok(b)) if a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(1.0)) => {
@@ -69,14 +82,15 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     Ok(exit)
 }
 
-fn cuda(found: Cuda) -> String {
-    const NOT_YET: &str = "the CUDA target is not there yet";
-    match found {
-        Cuda::NoDriver => format!("no CUDA driver found; {NOT_YET}"),
-        Cuda::Broken(why) => format!("a CUDA driver that does not work ({why}); {NOT_YET}"),
-        Cuda::Devices(names) if names.is_empty() => format!("a CUDA driver without a device; {NOT_YET}"),
-        Cuda::Devices(names) => format!("{}; {NOT_YET}", names.join(", ")),
-    }
+fn driver_row(found: &Result<device::Survey, String>) -> String {
+    let found = match found {
+        Ok(found) => found,
+        Err(why) => return why.clone(),
+    };
+    let version = format!("CUDA {}.{} at {}", found.version / 1000, found.version % 1000 / 10, found.place);
+    let one = |(name, arch, memory): &(String, i32, usize)| format!("{name} (sm_{arch}, {})", output::bytes(*memory));
+    let devices: Vec<String> = found.devices.iter().map(one).collect();
+    if devices.is_empty() { format!("{version}, without a GPU") } else { format!("{version}: {}", devices.join(", ")) }
 }
 
 /// The losses of a few steps of the test program.
@@ -109,5 +123,5 @@ fn step(target: Target, threads: usize) -> Result<Vec<f64>, String> {
         }
         Ok(losses)
     };
-    run().map_err(|d: Box<nnc::diag::Diagnostic>| d.headline.clone())
+    run().map_err(|d: Box<nnc::diag::Diagnostic>| [&[d.headline.clone()], &d.notes[..]].concat().join(": "))
 }

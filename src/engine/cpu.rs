@@ -15,7 +15,7 @@ use crate::stages::{self, Times, timed};
 use std::sync::Arc;
 
 /// More fields than a step can take.
-const MOST_FIELDS: usize = 32;
+pub(super) const MOST_FIELDS: usize = 32;
 
 /// One entry, compiled.
 struct Compiled {
@@ -201,7 +201,7 @@ pub fn check_budget(program: &Program, task: &Task, threads: usize) -> Result<()
 }
 
 /// A plan that needs more than the task's `budget` is an error that names the largest tensors.
-fn within_budget(task: &Task, vars_bytes: usize, plan: &Plan) -> Result<(), Box<Diagnostic>> {
+pub(super) fn within_budget(task: &Task, vars_bytes: usize, plan: &Plan) -> Result<(), Box<Diagnostic>> {
     let Some((budget, span)) = task.settings.budget else { return Ok(()) };
     let needed = (vars_bytes + plan.arena_bytes) as u64;
     if needed <= budget {

@@ -1,9 +1,10 @@
 //! Stage 9: a task that can run: its graphs compiled for a target, its variables in memory.
 //!
-//! The training loop knows only [`Engine`]; what is behind it is the CPU's machine code or the interpreter.
+//! The training loop knows only [`Engine`]; what is behind it is the CPU's machine code, a GPU, or the interpreter.
 
 pub mod bytes;
 pub mod cpu;
+mod cuda;
 mod interpreter;
 mod outside;
 pub mod profile;
@@ -12,6 +13,7 @@ mod target;
 
 pub use crate::runtime::executable::ClockValues;
 pub use cpu::{CpuEngine, check_budget};
+pub use cuda::{CudaEngine, plan_for_cuda};
 pub use interpreter::InterpreterEngine;
 pub use random_fields::random_fields;
 pub use target::Target;
@@ -86,6 +88,14 @@ pub trait Engine {
 
     /// Runs one prepared step.
     fn run(&mut self, entry: Entry, batch: usize, inputs: &StepInputs) -> Result<(), Box<Diagnostic>>;
+
+    /// Waits for the steps that were begun.
+    ///
+    /// # Errors
+    /// A failure that nobody was told of yet.
+    fn finish(&mut self) -> Result<(), Box<Diagnostic>> {
+        Ok(())
+    }
 
     /// The scalar result at a position of the last run (losses and metrics).
     fn scalar(&self, position: usize) -> f64;

@@ -6,16 +6,19 @@ pub enum Target {
     /// Machine code for this processor.
     #[default]
     Cpu,
+    /// Kernels on an NVIDIA GPU.
+    Cuda,
     /// The graph, operation by operation, in double precision: slow, and the reference for everything else.
     Interpreter,
 }
 
 impl Target {
-    pub const ALL: &[Target] = &[Target::Cpu, Target::Interpreter];
+    pub const ALL: &[Target] = &[Target::Cpu, Target::Cuda, Target::Interpreter];
 
     pub fn name(self) -> &'static str {
         match self {
             Target::Cpu => "cpu",
+            Target::Cuda => "cuda",
             Target::Interpreter => "interpreter",
         }
     }

@@ -408,6 +408,15 @@ fn scan(bytes: &[u8], dtype: DType) -> Option<(usize, Fault)> {
     }
 }
 
+/// The first element that is no number or infinite, as [`scan`] finds it.
+pub(super) fn first_not_finite(bytes: &[u8], dtype: DType) -> Option<f64> {
+    scan(bytes, dtype).map(|(_, fault)| match fault {
+        Fault::Nan => f64::NAN,
+        Fault::Infinity => f64::INFINITY,
+        Fault::MinusInfinity => f64::NEG_INFINITY,
+    })
+}
+
 /// The kernels of all work, each with the entry that it is called by.
 pub(super) fn entries(work: &Work) -> Vec<(usize, Entry)> {
     match work {

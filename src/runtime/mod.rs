@@ -3,7 +3,7 @@
 
 pub mod arena;
 mod cost;
-pub mod cuda_probe;
+pub mod cuda;
 pub mod executable;
 pub mod kernels;
 pub mod launch;

@@ -2,7 +2,7 @@
 
 use nnc::check::{self, DataFacts, DataValue, Facts, FieldFacts, Program};
 use nnc::diag::Diagnostic;
-use nnc::engine::{ClockValues, CpuEngine, Engine, Entry, InterpreterEngine, StepInputs, Target, bytes};
+use nnc::engine::{ClockValues, CpuEngine, CudaEngine, Engine, Entry, InterpreterEngine, StepInputs, Target, bytes};
 use nnc::ops::DType;
 use nnc::source::Sources;
 use nnc::syntax;
@@ -66,6 +66,7 @@ pub fn engine(program: &Program, task: &str, target: Target, threads: usize) -> 
     let made: Result<Box<dyn Engine>, _> = match target {
         Target::Interpreter => InterpreterEngine::new(program, task).map(|e| Box::new(e) as Box<dyn Engine>),
         Target::Cpu => CpuEngine::new(program, task, threads).map(|e| Box::new(e) as Box<dyn Engine>),
+        Target::Cuda => CudaEngine::new(program, task).map(|e| Box::new(e) as Box<dyn Engine>),
     };
     let mut engine = made.unwrap_or_else(|fault| panic!("{fault:?}"));
     engine.initialise(7).unwrap_or_else(|fault| panic!("{fault:?}"));

@@ -196,7 +196,7 @@ fn heading(
     let s = if threads == 1 { "" } else { "s" };
     parts.push(match target {
         Target::Cpu => format!("{}, {threads} thread{s}", target.name()),
-        Target::Interpreter => target.name().to_string(),
+        Target::Cuda | Target::Interpreter => target.name().to_string(),
     });
     parts.push(format!("seed {seed}"));
     let mut out = format!("{}: {}\n", args.file.display(), parts.join(" · "));

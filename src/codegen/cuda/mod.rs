@@ -32,3 +32,41 @@ pub const PRELUDE: &str = include_str!("prelude.cu");
 
 /// A kernel as the generator writes it, for whoever builds a device to run such text on.
 pub const SAMPLE: &str = include_str!("sample.cu");
+
+mod digits;
+pub mod emit;
+pub mod mapping;
+pub mod scalar;
+
+pub use emit::kernel;
+
+/// How many blocks of how many threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    pub blocks: usize,
+    pub threads: usize,
+}
+
+/// A function of a module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    text: String,
+    pub grid: Grid,
+}
+
+impl Source {
+    /// A function called `NAME`, without the prelude.
+    pub fn new(text: String, grid: Grid) -> Source {
+        Source { text, grid }
+    }
+
+    /// The text of the function under this name.
+    pub fn named(&self, name: &str) -> String {
+        self.text.replacen("NAME(", &format!("{name}("), 1)
+    }
+
+    /// The text without a name, the same for functions that do the same.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}

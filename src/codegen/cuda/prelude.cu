@@ -1,8 +1,8 @@
 // What generated kernels may use; it stands before every one of them, and nothing is included. Apart from this text they
 // use: __global__, __device__, __forceinline__, __shared__ (in the body of a kernel, of fixed size), __restrict__,
 // __launch_bounds__(n), threadIdx.x, blockIdx.x and .y, blockDim.x, __syncthreads, __syncwarp, __shfl_xor_sync and __shfl_sync
-// of int and float, and of math.h: fabs, exp, log, sqrt,
-// sin, cos, tanh, erf, floor, ceil, rint, pow, atan2, fmax, fmin, fma, each also with an f at its end. A compiler for a device defines __CUDA_ARCH__.
+// of int and float, __ballot_sync, __ffs, and of math.h: fabs, exp, log, sqrt, sin, cos, tanh, erf, floor, ceil, rint, pow, atan2, fmax,
+// fmin, fma, each also with an f at its end. A compiler for a device defines __CUDA_ARCH__.
 
 typedef unsigned char nn_u8;
 typedef signed char nn_i8;
@@ -81,8 +81,8 @@ template <typename T> __device__ __forceinline__ T nn_int_pow(T a, T b) {
 }
 
 // A float cut off, and held inside the range; NaN is 0.
-__device__ __forceinline__ int nn_to_int(double v, double low, double high) {
-  return v != v ? 0 : v <= low ? (int)low : v >= high ? (int)high : (int)v;
+template <typename T> __device__ __forceinline__ int nn_to_int(T v, int low, int high) {
+  return v != v ? 0 : v <= (T)low ? low : v >= (T)high ? high : (int)v;
 }
 __device__ __forceinline__ nn_i64 nn_to_i64(double v) {
   return v != v ? 0 : v <= -9223372036854775808.0 ? (-9223372036854775807ll - 1)
@@ -100,6 +100,18 @@ __device__ __forceinline__ nn_i64 nn_max(nn_i64 a, nn_i64 b) { return a > b ? a 
 __device__ __forceinline__ nn_i64 nn_min(nn_i64 a, nn_i64 b) { return a < b ? a : b; }
 __device__ __forceinline__ float nn_rem(float a, float b) { return a - b * floorf(a / b); }
 __device__ __forceinline__ double nn_rem(double a, double b) { return a - b * floor(a / b); }
+
+// Whether element i, which is v, is before the best so far in the order of extremes: NaN first, then by size, then by place.
+template <typename T> __device__ __forceinline__ bool nn_wins_max(T v, int i, T best, int place) {
+  if (i < 0 || place < 0) return i >= 0;
+  if (v != v || best != best) return v != v && (best == best || i < place);
+  return v > best || (v == best && i < place);
+}
+template <typename T> __device__ __forceinline__ bool nn_wins_min(T v, int i, T best, int place) {
+  if (i < 0 || place < 0) return i >= 0;
+  if (v != v || best != best) return v != v && (best == best || i < place);
+  return v < best || (v == best && i < place);
+}
 
 // A value of another lane of the warp: lane number with a bit changed.
 __device__ __forceinline__ float nn_lane_xor(float v, int bit) { return __shfl_xor_sync(0xffffffffu, v, bit); }
