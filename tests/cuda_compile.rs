@@ -25,7 +25,8 @@ struct All {
 
 impl All {
     fn graph(&mut self, name: &str, graph: &Graph<usize>, layout: &VarLayout) {
-        let found = plan_for_cuda(graph, layout, &mut Vec::new()).map_err(|d| format!("{} {:?}", d.headline, d.labels));
+        let found =
+            plan_for_cuda(graph, layout, &mut Vec::new()).map_err(|d| format!("{} {:?}", d.headline, d.primary));
         match found.and_then(|plan| sources(&plan).map_err(|f| f.message)) {
             Ok(list) => self.list.extend(list.into_iter().filter(|s| self.known.insert(s.text().to_string()))),
             Err(why) => self.faults.push(format!("{name}: {why}")),

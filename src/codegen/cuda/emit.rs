@@ -5,8 +5,9 @@
 //! sizes fix.
 
 use super::digits::independent;
-use super::mapping::{Mapping, THREADS, Team, continued, extents, flat_extent, map, only_loop};
+use super::mapping::{Mapping, THREADS, Team, continued, extents, flat_extent, launch_bounds, map, only_loop};
 use super::scalar;
+use super::scatter::scatter;
 use super::{Grid, Source};
 use crate::codegen::loops::scalar::fold_binary;
 use crate::codegen::loops::{Access, Bound, BufferArg, Expr, FoldOp, Index, Kernel, LoopVar, Stmt, Value};
@@ -23,6 +24,9 @@ pub fn kernel(kernel: &Kernel) -> Option<Source> {
     if mapping.total == 0 {
         return None;
     }
+    if let Some(source) = scatter(kernel, &mapping, &extents) {
+        return Some(source);
+    }
     let mut e = Emitter::new(kernel, extents, mapping.team);
     e.depth = 1;
     let grid = e.begin(&mapping);
@@ -32,12 +36,8 @@ pub fn kernel(kernel: &Kernel) -> Option<Source> {
         _ => e.shared_out(mapping.leaf, &chain),
     }
     let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "extern \"C\" __global__ void __launch_bounds__({}) NAME({}) {{",
-        grid.threads,
-        parameters(kernel)
-    );
+    let _ =
+        writeln!(text, "extern \"C\" __global__ void {} NAME({}) {{", launch_bounds(grid.threads), parameters(kernel));
     text += &e.head;
     text += &e.out;
     text += "}\n";
@@ -131,7 +131,7 @@ impl<'k> Emitter<'k> {
     }
 
     /// Declares counters as the digits of a number.
-    fn counters(&mut self, vars: &[(LoopVar, usize)], number: &str) {
+    pub fn counters(&mut self, vars: &[(LoopVar, usize)], number: &str) {
         let mut below: usize = vars.iter().map(|v| v.1).product();
         for (i, &(var, extent)) in vars.iter().enumerate() {
             below /= extent.max(1);
@@ -469,7 +469,7 @@ impl<'k> Emitter<'k> {
         !index.values.is_empty() || reach > i128::from(i32::MAX)
     }
 
-    fn index(&self, index: &Index) -> String {
+    pub fn index(&self, index: &Index) -> String {
         self.sum(index, self.is_wide(index))
     }
 

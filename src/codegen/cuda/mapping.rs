@@ -7,6 +7,14 @@ use crate::codegen::loops::{Expr, FoldOp, Kernel, LoopKind, LoopVar, Stmt};
 /// Threads of a block where nothing else decides.
 pub const THREADS: usize = 256;
 
+/// Registers are not spilled for the sake of more than so many threads at a time on one part of the device.
+const AT_LEAST: usize = 512;
+
+/// The promise of how many threads a block has, before a function's name.
+pub fn launch_bounds(threads: usize) -> String {
+    format!("__launch_bounds__({threads}, {})", (AT_LEAST / threads.max(1)).clamp(1, 16))
+}
+
 /// Who runs one iteration of the outer loops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Team {

@@ -37,6 +37,7 @@ mod digits;
 pub mod emit;
 pub mod mapping;
 pub mod scalar;
+mod scatter;
 
 pub use emit::kernel;
 

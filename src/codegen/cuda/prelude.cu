@@ -11,8 +11,8 @@ typedef unsigned int nn_u32;
 typedef long long nn_i64;
 typedef unsigned long long nn_u64;
 
-#define NN_INF (__builtin_huge_valf())
-#define NN_NAN (__builtin_nanf(""))
+#define NN_INF nn_bits_float(0x7f800000u)
+#define NN_NAN nn_bits_float(0x7fc00000u)
 
 struct alignas(16) nn_f4 { float x, y, z, w; };
 

@@ -4,7 +4,7 @@
 
 use super::work::Call;
 use crate::codegen::cuda::emit::{Emitter, parameters};
-use crate::codegen::cuda::mapping::{THREADS, Team, extents};
+use crate::codegen::cuda::mapping::{THREADS, Team, extents, launch_bounds};
 use crate::codegen::cuda::{Grid, Source, scalar};
 use crate::codegen::loops::{BufferArg, Kernel, LoopVar, Stmt};
 use crate::ops::DType;
@@ -170,9 +170,8 @@ impl Gemm<'_> {
         let size = self.batch * self.m * self.n;
         let part = format!("ws[(((nn_i64)part * {} + z) * {} + row) * {} + col] = v;\n", self.batch, self.m, self.n);
         let first = self.tiles(&t, &format!("{inputs}, {ty}* __restrict__ ws"), &part);
-        let mut sum = format!(
-            "extern \"C\" __global__ void __launch_bounds__({THREADS}) NAME(const {ty}* __restrict__ ws, {params}) {{\n"
-        );
+        let bounds = launch_bounds(THREADS);
+        let mut sum = format!("extern \"C\" __global__ void {bounds} NAME(const {ty}* __restrict__ ws, {params}) {{\n");
         let _ = writeln!(
             sum,
             "  const nn_i64 at = (nn_i64)blockIdx.x * {THREADS} + (int)threadIdx.x;\n  if (at >= {size}) return;"
@@ -221,7 +220,7 @@ impl Gemm<'_> {
         let (tm, tn) = (t.rows / 16, t.cols / 16);
         let (m, n, k) = (self.m, self.n, self.k);
         let across = n.div_ceil(t.cols);
-        let mut s = format!("extern \"C\" __global__ void __launch_bounds__({THREADS}) NAME({params}) {{\n");
+        let mut s = format!("extern \"C\" __global__ void {} NAME({params}) {{\n", launch_bounds(THREADS));
         let _ = writeln!(s, "  __shared__ {ty} sa[{DEPTH}][{}];", t.rows + 1);
         let _ = writeln!(s, "  __shared__ {ty} sb[{DEPTH}][{}];", t.cols + 1);
         let _ = writeln!(s, "  const int tx = (int)threadIdx.x & 15, ty = (int)threadIdx.x >> 4;");
