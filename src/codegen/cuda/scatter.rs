@@ -31,37 +31,34 @@ struct Scatter<'k> {
     buffer: u32,
 }
 
-fn zeroes(kernel: &Kernel, stmt: &Stmt) -> Option<u32> {
-    let mut body = std::slice::from_ref(stmt);
-    let mut zero = None;
-    loop {
-        match body {
-            [Stmt::For { body: inner, .. }] => body = inner,
-            [Stmt::Let { value, expr: Expr::Const(0.0) }, rest @ ..] => {
-                zero = Some(*value);
-                body = rest;
-            }
-            [Stmt::Store { buffer, value, guard, accumulate: false, .. }]
-                if guard.is_empty() && zero == Some(*value) =>
-            {
-                return (kernel.buffers[buffer.0 as usize].dtype != DType::Bool).then_some(buffer.0);
-            }
-            _ => return None,
+/// The buffer that a nest fills with zeros.
+fn zeroes(stmt: &Stmt, lets: &[&Stmt]) -> Option<u32> {
+    let zero = |v: Value, lets: &[&Stmt]| {
+        lets.iter().any(|s| matches!(s, Stmt::Let { value, expr: Expr::Const(0.0) } if *value == v))
+    };
+    let Stmt::For { body, .. } = stmt else { return None };
+    let inner: Vec<&Stmt> = lets.iter().copied().chain(body.iter()).collect();
+    match body.split_last()? {
+        (last @ Stmt::For { .. }, _) => zeroes(last, &inner),
+        (Stmt::Store { buffer, value, guard, accumulate: false, .. }, before) => {
+            let plain = guard.is_empty() && before.iter().all(|s| matches!(s, Stmt::Let { .. }));
+            (plain && zero(*value, &inner)).then_some(buffer.0)
         }
+        _ => None,
     }
 }
 
-fn recognised<'k>(kernel: &'k Kernel, leaf: &'k [Stmt]) -> Option<Scatter<'k>> {
-    let (lets, [zero, Stmt::For { var, extent, body, .. }]) = leaf.split_at_checked(leaf.len().checked_sub(2)?)? else {
-        return None;
-    };
+fn recognised<'k>(leaf: &'k [Stmt]) -> Option<Scatter<'k>> {
     let plain = |s: &Stmt| matches!(s, Stmt::Let { .. });
-    if !lets.iter().all(plain) {
+    let (Stmt::For { var, extent, body, .. }, first) = leaf.split_last()? else { return None };
+    let clears = first.iter().position(|s| !plain(s))?;
+    if !first[clears + 1..].iter().all(plain) {
         return None;
     }
-    let cleared = zeroes(kernel, zero)?;
+    let lets: Vec<&Stmt> = first.iter().filter(|s| plain(s)).collect();
+    let cleared = zeroes(&first[clears], &lets)?;
     let mut rows = vec![(*var, *extent)];
-    let mut before: Vec<&Stmt> = lets.iter().collect();
+    let mut before: Vec<&Stmt> = lets;
     let mut body = body.as_slice();
     // The loop over columns is the last one that the stored index has a term of.
     let (column, each) = loop {
@@ -100,7 +97,7 @@ fn recognised<'k>(kernel: &'k Kernel, leaf: &'k [Stmt]) -> Option<Scatter<'k>> {
 
 /// The function of a kernel of this form; none if it is of another.
 pub fn scatter(kernel: &Kernel, mapping: &Mapping, extents: &[usize]) -> Option<Source> {
-    let s = recognised(kernel, mapping.leaf)?;
+    let s = recognised(mapping.leaf)?;
     let count: usize = s.rows.iter().map(|r| r.1).product();
     if count < FEW || count > i32::MAX as usize || mapping.before.iter().any(|b| !b.is_empty()) {
         return None;
