@@ -20,6 +20,11 @@ pub trait WorkspaceSizes {
         0
     }
 
+    /// Whether rows of a recurrence that never meet go to threads of their own.
+    fn in_lanes(&self) -> bool {
+        true
+    }
+
     /// The same kernels where each launch has one thread.
     fn of_lane(&self) -> Box<dyn WorkspaceSizes> {
         Box::new(NoWorkspace)
@@ -66,7 +71,7 @@ fn plan_body(repeat: &mut Repeat, sizes: &dyn WorkspaceSizes) {
     let mut schedule = std::mem::take(&mut repeat.body.schedule);
     plan_bodies(&mut schedule, sizes);
     reuse_in_place(&mut schedule);
-    repeat.lanes = lanes::lanes(&schedule);
+    repeat.lanes = lanes::lanes(&schedule).filter(|_| sizes.in_lanes());
     let lane = repeat.lanes.map(|_| sizes.of_lane());
     lanes::pack_ahead(&mut schedule, repeat, lane.as_deref().unwrap_or(sizes));
     let lifetimes = match (repeat.lanes, &lane) {

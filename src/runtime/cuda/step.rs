@@ -318,7 +318,7 @@ impl Step {
                     values.push((*number, place, bytes, buffer.dtype));
                     place
                 }
-                BufferKind::Temporary | BufferKind::Workspace | BufferKind::Outer(_) => arena,
+                BufferKind::Temporary | BufferKind::Workspace | BufferKind::Packed | BufferKind::Outer(_) => arena,
             });
         }
         values.sort_by_key(|v| v.0);

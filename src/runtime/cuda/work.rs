@@ -29,7 +29,9 @@ pub fn calls(schedule: &Schedule, work: &Work) -> Result<Vec<Call>, String> {
             let kernel = schedule.kernels.get(*kernel).ok_or_else(|| format!("there is no kernel {kernel}"))?;
             Ok(cuda::kernel(kernel).map(|source| Call::new(source, args.clone())).into_iter().collect())
         }
-        Work::Matmul { dtype: dtype @ (DType::F32 | DType::F64), batch, m, n, k, a, b, c, epilogue, workspace } => {
+        Work::Matmul {
+            dtype: dtype @ (DType::F32 | DType::F64), batch, m, n, k, a, b, c, epilogue, workspace, ..
+        } => {
             let (dtype, batch, m, n, k, c, workspace) = (*dtype, *batch, *m, *n, *k, *c, *workspace);
             matmul(schedule, &Product { dtype, batch, m, n, k, a, b, c, epilogue, workspace })
         }
@@ -50,6 +52,10 @@ pub fn calls(schedule: &Schedule, work: &Work) -> Result<Vec<Call>, String> {
 pub struct Workspaces;
 
 impl WorkspaceSizes for Workspaces {
+    fn in_lanes(&self) -> bool {
+        false
+    }
+
     fn bytes(&self, work: &Work) -> usize {
         match work {
             Work::Matmul { dtype, batch, m, n, k, .. } => scratch(*dtype, *batch, *m, *n, *k),
