@@ -9,6 +9,7 @@
 //! - Shared vocabulary: [`source`] (files and spans), [`diag`] (messages as data), [`dims`] (sizes known by name), [`ops`]
 //!   (the table of operations), [`graph`] (the tensor graph).
 //! - 1, [`syntax`]: text to a tree, for every text.
+//!   [`fmt`] lays such a text out anew.
 //! - 2, [`check`]: names, types, sizes; every entry point becomes a graph whose sizes may be names.
 //!   [`lint`] looks for what can run but is rarely meant.
 //! - 3, [`build`]: named sizes become numbers.
@@ -22,7 +23,7 @@
 //! - Around a run: [`data`] (sources and batches; [`data_facts`] tells the checker about them), [`artifact`] (checkpoints, run
 //!   folders), [`train`] (the loop), [`generate`] (texts, token by token).
 //! - [`ide`]: what an editor asks, as pure queries; [`lsp`]: the language server around it.
-//! - [`driver`] ties the front together; [`emit`] shows the state after any stage.
+//! - [`driver`] ties the front together; [`fix`] applies what messages offer; [`emit`] shows the state after any stage.
 
 pub mod artifact;
 pub mod autodiff;
@@ -36,6 +37,8 @@ pub mod dims;
 pub mod driver;
 pub mod emit;
 pub mod engine;
+pub mod fix;
+pub mod fmt;
 pub mod generate;
 pub mod graph;
 pub mod ide;

@@ -11,6 +11,7 @@ const ORDER: &[&[&str]] = &[
     // A node holds an operation, and an operation's record writes nodes.
     &["ops", "graph"],
     &["syntax"],
+    &["fmt"],
     &["check"],
     &["lint"],
     &["build"],
@@ -31,6 +32,7 @@ const ORDER: &[&[&str]] = &[
     &["generate"],
     &["uses"],
     &["driver"],
+    &["fix"],
     &["emit"],
     &["ide"],
     &["lsp"],

@@ -1,8 +1,8 @@
 //! `nnc check`: the diagnostics of files, those of budgets too, and a summary line.
 
-use super::input::{Input, MessageFormat};
+use super::input::Input;
 use super::{Exit, Fault, machine, output};
-use nnc::diag::Severity;
+use nnc::diag::{self, Format, Severity};
 use nnc::driver;
 use std::path::PathBuf;
 
@@ -19,31 +19,44 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Exit, Fault> {
-    let format = args.input.message_format.into();
+    let format: Format = args.input.message_format.into();
+    // Of SARIF there is one document for all files, and also for no message.
+    let mut results = Vec::new();
     let mut exit = Exit::Ok;
     for file in &args.files {
         let mut checked = match driver::check_file(file, &args.input.options(None)) {
             Ok(checked) => checked,
             Err(d) => {
                 exit = Exit::of(d.code);
-                output::diagnostics(&[*d], &Default::default(), format);
+                match format {
+                    Format::Sarif => results.push(diag::sarif_result(&d, &Default::default())),
+                    _ => output::diagnostics(&[*d], &Default::default(), format),
+                }
                 continue;
             }
         };
         let over = driver::over_budget(&checked, machine::default_threads());
         checked.diagnostics.extend(over);
-        output::diagnostics(&checked.diagnostics, &checked.sources, format);
+        match format {
+            Format::Sarif => {
+                results.extend(checked.diagnostics.iter().map(|d| diag::sarif_result(d, &checked.sources)))
+            }
+            _ => output::diagnostics(&checked.diagnostics, &checked.sources, format),
+        }
         let count = |severity| checked.diagnostics.iter().filter(|d| d.severity == severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         if errors > 0 && exit == Exit::Ok {
             let first = checked.diagnostics.iter().find(|d| d.severity == Severity::Error);
             exit = first.map_or(Exit::Errors, |d| Exit::of(d.code));
         }
-        if args.input.message_format != MessageFormat::Json {
+        if !format.is_for_programs() {
             output::print(&format!("{}: {}\n", file.display(), outcome(errors, warnings)));
         }
         // The process ends soon: taking the program apart would be the last tenth of its time.
         std::mem::forget(checked);
+    }
+    if format == Format::Sarif {
+        output::print(&diag::sarif(results));
     }
     Ok(exit)
 }

@@ -17,8 +17,12 @@ pub enum MessageFormat {
     Human,
     /// One line each: `file:line:column: error[E0301]: headline`
     Short,
-    /// One JSON object a line, on stdout
+    /// One JSON object a line, on stdout; docs/diagnostic.schema.json describes it
     Json,
+    /// One SARIF 2.1.0 document on stdout, for code scanning
+    Sarif,
+    /// Annotations of GitHub workflows, on stdout
+    Github,
 }
 
 impl From<MessageFormat> for Format {
@@ -27,6 +31,8 @@ impl From<MessageFormat> for Format {
             MessageFormat::Human => Format::Human,
             MessageFormat::Short => Format::Short,
             MessageFormat::Json => Format::Json,
+            MessageFormat::Sarif => Format::Sarif,
+            MessageFormat::Github => Format::Github,
         }
     }
 }

@@ -5,9 +5,12 @@
 mod bench;
 mod check;
 mod compile;
+mod diff;
 mod doc;
 mod doctor;
 mod explain;
+mod fix;
+mod fmt;
 mod input;
 mod lsp;
 mod machine;
@@ -105,6 +108,8 @@ enum Command {
     Profile(profile::Args),
     Plan(plan::Args),
     Summary(summary::Args),
+    Fmt(fmt::Args),
+    Fix(fix::Args),
     Explain(explain::Args),
     Doc(doc::Args),
     Doctor(doctor::Args),
@@ -170,6 +175,14 @@ pub fn main() -> ExitCode {
         Command::Profile(args) => {
             format = args.input.message_format.into();
             profile::run(&args)
+        }
+        Command::Fix(args) => {
+            format = args.input.message_format.into();
+            fix::run(&args)
+        }
+        Command::Fmt(args) => {
+            format = args.message_format.into();
+            fmt::run(&args)
         }
         Command::Explain(args) => explain::run(&args),
         Command::Doc(args) => doc::run(&args),

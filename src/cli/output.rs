@@ -18,7 +18,7 @@ pub fn diagnostics(list: &[Diagnostic], sources: &Sources, format: Format) {
     if list.is_empty() {
         return;
     }
-    if format == Format::Json {
+    if format.is_for_programs() {
         print(&diag::render(list, sources, format, false));
         return;
     }

@@ -2,13 +2,15 @@
 //!
 //! Every stage describes a fault as a [`Diagnostic`]: a stable [`Code`], a one-line headline, a primary label at the
 //! place to edit, secondary labels where the contradicting facts come from, and at most one cure. Renderers
-//! (`human`, `short`, `json`) turn it into text; nothing else prints.
+//! (`human`, `short`, `json`, `sarif`, `github`) turn it into text; nothing else prints.
 
 pub mod codes;
+mod machine;
 mod render;
 pub mod suggest;
 
 pub use codes::Code;
+pub use machine::{sarif, sarif_result};
 pub use render::{Format, render};
 
 use crate::source::Span;

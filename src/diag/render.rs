@@ -1,10 +1,10 @@
-//! Renderers: a list of diagnostics as text for people (`human`, `short`) and for programs (`json`).
+//! Renderers: a list of diagnostics as text for people (`human`, `short`); those for programs are in `machine`.
 
+use super::machine;
 use super::{Diagnostic, Severity};
 use crate::source::{FileId, Sources, Span};
 use codespan_reporting::diagnostic as cs;
 use codespan_reporting::term;
-use serde_json::json;
 
 /// How diagnostics are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -14,8 +14,19 @@ pub enum Format {
     Human,
     /// `file:line:column: error[E0301]: headline`, one line each.
     Short,
-    /// One JSON object a line.
+    /// One JSON object a line; `docs/diagnostic.schema.json` describes it.
     Json,
+    /// One SARIF 2.1.0 document.
+    Sarif,
+    /// Commands of GitHub's workflows, which show as annotations of the changed lines.
+    Github,
+}
+
+impl Format {
+    /// Whether programs read it: all of it goes to stdout, and nothing else does.
+    pub fn is_for_programs(self) -> bool {
+        matches!(self, Format::Json | Format::Sarif | Format::Github)
+    }
 }
 
 /// At most this many diagnostics are printed in full.
@@ -23,13 +34,19 @@ const SHOWN: usize = 20;
 
 /// The text of all diagnostics; `color` adds terminal escapes to the human form.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources, format: Format, color: bool) -> String {
+    if format == Format::Sarif {
+        let results = diagnostics.iter().map(|d| machine::sarif_result(d, sources)).collect();
+        return machine::sarif(results);
+    }
     let mut out = String::new();
-    let shown = if format == Format::Json { diagnostics.len() } else { diagnostics.len().min(SHOWN) };
+    let shown = if format.is_for_programs() { diagnostics.len() } else { diagnostics.len().min(SHOWN) };
     for diagnostic in &diagnostics[..shown] {
         match format {
             Format::Human => out += &human(diagnostic, sources, color),
             Format::Short => out += &short(diagnostic, sources),
-            Format::Json => out += &json_line(diagnostic, sources),
+            Format::Json => out += &machine::json_line(diagnostic, sources),
+            Format::Github => out += &machine::github(diagnostic, sources),
+            Format::Sarif => {}
         }
     }
     if shown < diagnostics.len() {
@@ -38,7 +55,7 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, format: Format, col
     out
 }
 
-fn word(severity: Severity) -> &'static str {
+pub(super) fn word(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -82,7 +99,7 @@ impl<'a> codespan_reporting::files::Files<'a> for Files<'a> {
     }
 }
 
-fn human(d: &Diagnostic, sources: &Sources, color: bool) -> String {
+pub(super) fn human(d: &Diagnostic, sources: &Sources, color: bool) -> String {
     let mut labels = Vec::new();
     if let Some(primary) = &d.primary {
         labels.push(cs::Label::primary(primary.span.file, visible(primary.span, sources)).with_message(&primary.text));
@@ -127,34 +144,4 @@ fn visible(span: Span, sources: &Sources) -> std::ops::Range<usize> {
     };
     let start = floor(span.start as usize);
     start..floor(span.end as usize).max(start)
-}
-
-fn json_span(span: Span, sources: &Sources) -> serde_json::Value {
-    let file = sources.file(span.file);
-    let (line, column) = file.line_col(span.start as usize);
-    let (end_line, end_column) = file.line_col(span.end as usize);
-    json!({ "file": file.name, "byte_start": span.start, "byte_end": span.end,
-            "line": line, "column": column, "end_line": end_line, "end_column": end_column })
-}
-
-fn json_line(d: &Diagnostic, sources: &Sources) -> String {
-    let label = |l: &super::Label| json!({ "span": json_span(l.span, sources), "text": l.text });
-    let fixes: Vec<_> = d
-        .fixes
-        .iter()
-        .map(|f| {
-            let edits: Vec<_> =
-                f.edits.iter().map(|(s, t)| json!({ "span": json_span(*s, sources), "text": t })).collect();
-            json!({ "title": f.title, "certain": f.certain, "edits": edits })
-        })
-        .collect();
-    let trace: Vec<_> = d.trace.iter().map(|f| json!({ "span": json_span(f.span, sources), "text": f.text })).collect();
-    let object = json!({
-        "code": d.code.id, "name": d.code.name, "severity": word(d.severity), "headline": d.headline,
-        "primary": d.primary.as_ref().map(label),
-        "secondary": d.secondary.iter().map(label).collect::<Vec<_>>(),
-        "notes": d.notes, "help": d.help, "fixes": fixes, "trace": trace,
-        "rendered": human(d, sources, false),
-    });
-    object.to_string() + "\n"
 }

@@ -7,7 +7,7 @@
 
 use super::brackets;
 use super::habits;
-use super::tokens::{Comment, Fate, Kind, Scan, scan};
+use super::tokens::{Comment, Fate, Kind, Scan, Token, scan};
 use crate::diag::{Code, Diagnostic, codes};
 use crate::source::{FileId, Span};
 
@@ -24,6 +24,9 @@ pub(super) struct Layout {
     pub text: String,
     pub diagnostics: Vec<Diagnostic>,
     pub comments: Vec<Comment>,
+    /// The text's own tokens; what was changed of them, or put in after them, is what is not its own.
+    pub tokens: Vec<Token>,
+    pub inserted: Vec<(usize, char)>,
     file: FileId,
     offset: usize,
     /// Where prepared and original text part ways: (prepared, original, copied from there on).
@@ -258,7 +261,8 @@ fn finish(draft: Draft, soft: &[bool]) -> Layout {
         }
     }
     let (file, offset) = (draft.file, draft.offset);
-    Layout { text, diagnostics: draft.diagnostics, comments: draft.scan.comments, file, offset, breaks }
+    let Draft { scan, diagnostics, inserted, .. } = draft;
+    Layout { text, diagnostics, comments: scan.comments, tokens: scan.tokens, inserted, file, offset, breaks }
 }
 
 impl Layout {

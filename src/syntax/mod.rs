@@ -1,10 +1,11 @@
 //! Stage 1: text to syntax tree. Never fails: every text gives a tree.
 //!
 //! [`parse`] is the way in. `tokens` → `habits` → `brackets` → `layout` prepare the text, `grammar` (pest) matches it, the
-//! `lower` files make the tree.
+//! `lower` files make the tree; `concrete` keeps every token and comment instead, for the formatter.
 
 pub mod ast;
 mod brackets;
+pub(crate) mod concrete;
 mod dump;
 mod grammar;
 mod habits;
@@ -18,6 +19,8 @@ mod lower_type;
 mod parse;
 mod tokens;
 pub mod walk;
+
+pub(crate) use grammar::Rule;
 
 pub use dump::{dump, dump_expr};
 pub use parse::{parse, parse_at, parse_expr};
