@@ -23,7 +23,8 @@
 //! - Around a run: [`data`] (sources and batches; [`data_facts`] tells the checker about them), [`artifact`] (checkpoints, run
 //!   folders), [`train`] (the loop), [`generate`] (texts, token by token).
 //! - [`ide`]: what an editor asks, as pure queries; [`lsp`]: the language server around it.
-//! - [`driver`] ties the front together; [`fix`] applies what messages offer; [`emit`] shows the state after any stage.
+//! - [`driver`] ties the front together; [`fix`] applies what messages offer; [`picture`] draws
+//!   a model; [`emit`] shows the state after any stage.
 
 pub mod artifact;
 pub mod autodiff;
@@ -47,6 +48,7 @@ pub mod lint;
 pub mod lsp;
 pub mod ops;
 pub mod opt;
+pub mod picture;
 pub mod plan;
 pub mod reference;
 pub mod runtime;

@@ -14,6 +14,7 @@ const ORDER: &[&[&str]] = &[
     &["fmt"],
     &["check"],
     &["lint"],
+    &["picture"],
     &["build"],
     // The gradient of a scan drops what its body does not need.
     &["autodiff", "opt"],

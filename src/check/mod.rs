@@ -168,8 +168,13 @@ impl Checker<'_> {
                 continue;
             }
             let rows = self.declaration(name, &def);
-            if matches!(&def, Def::Layer(decl) if decl.is_model) && key == name {
+            if let Def::Layer(decl) = &def
+                && decl.is_model
+                && key == name
+            {
                 program.models.push((name.clone(), rows));
+                let inputs = decl.forward.iter().flat_map(|f| &f.params).map(|p| p.name.name.clone());
+                program.drawings.push((std::mem::take(&mut self.sheet.graph), inputs.collect()));
             }
         }
         // A constant is looked at even if nothing uses it.

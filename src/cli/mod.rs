@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod fix;
 mod fmt;
+mod graph;
 mod input;
 mod lsp;
 mod machine;
@@ -109,6 +110,7 @@ enum Command {
     Plan(plan::Args),
     Summary(summary::Args),
     Fmt(fmt::Args),
+    Graph(graph::Args),
     Fix(fix::Args),
     Explain(explain::Args),
     Doc(doc::Args),
@@ -179,6 +181,10 @@ pub fn main() -> ExitCode {
         Command::Fix(args) => {
             format = args.input.message_format.into();
             fix::run(&args)
+        }
+        Command::Graph(args) => {
+            format = args.input.message_format.into();
+            graph::run(&args)
         }
         Command::Fmt(args) => {
             format = args.message_format.into();

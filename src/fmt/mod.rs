@@ -30,10 +30,14 @@ pub struct Formatted {
 /// A mistake in nnc: the new text would mean something else. It is never handed out.
 pub fn format(text: &str) -> Result<Formatted, Box<Diagnostic>> {
     let formatted = layout(text)?;
-    if meaning(text) != meaning(&formatted.text) {
-        return Err(mistake("formatting would change what this file means"));
+    if meaning(text) == meaning(&formatted.text) {
+        return Ok(formatted);
     }
-    Ok(formatted)
+    // How a broken item is read may depend on what stands around it: then nothing is touched.
+    if !formatted.unread.is_empty() {
+        return Ok(Formatted { text: text.to_string(), ..formatted });
+    }
+    Err(mistake("formatting would change what this file means"))
 }
 
 fn mistake(headline: &str) -> Box<Diagnostic> {

@@ -33,7 +33,10 @@ pub fn scramble(text: &str, seed: u64) -> String {
         }
         let (mut quoted, mut escaped, mut commented) = (false, false, false);
         let mut chars = line.chars().peekable();
+        let mut before = ' ';
         while let Some(c) = chars.next() {
+            // A type stands on the line of its colon: what is bound below would be read as a new statement.
+            let typed = std::mem::replace(&mut before, c) == ':';
             out.push(c);
             if quoted {
                 (quoted, escaped) = (escaped || c != '"', c == '\\' && !escaped);
@@ -51,7 +54,7 @@ pub fn scramble(text: &str, seed: u64) -> String {
                 ')' | ']' => *depth.last_mut().unwrap() -= 1,
                 ' ' | ',' => match random.draw(12) {
                     0 => out.push_str("   "),
-                    1 if depth.last().is_some_and(|d| *d > 0) => {
+                    1 if depth.last().is_some_and(|d| *d > 0) && !typed => {
                         if random.draw(2) == 0 {
                             out.push(' ');
                             comment(&mut out);

@@ -1,0 +1,1 @@
+[(members) (block) (seq_body) (settings_of)] @fold
