@@ -12,7 +12,7 @@ const CHECK: &[(&str, &str)] = &[("CHECK", "1")];
 #[test]
 fn right_programs_are_right() {
     let Some(device) = standin() else { return };
-    for name in ["add", "sums", "lanes", "graph", "library"] {
+    for name in ["add", "sums", "lanes", "graph", "library", "tile"] {
         for settings in [PLAIN, CHECK, &[("SEED", "7")], &[("SEED", "8"), ("CHECK", "1")], &[("EAGER", "1")]] {
             let (said, log) = device.trial(name, settings);
             assert_eq!((said.trim(), log.as_str()), ("right", ""), "{name} {settings:?}");
@@ -62,6 +62,9 @@ const FAULTS: &[Planted] = &[
     ("pinned_too_early", PLAIN, "2", ""),
     ("pinned_too_early", &[("EAGER", "1")], "1", ""),
     ("read_too_early", PLAIN, "5", ""),
+    ("tile_too_early", PLAIN, "element ", ""),
+    ("tile_too_early", CHECK, "launch(", "read of shared memory that this block never wrote"),
+    ("no_instruction", PLAIN, "does not compile: kernels.cu", ""),
     ("wait_in_capture", PLAIN, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", ""),
     ("not_joined", PLAIN, "CUDA_ERROR_STREAM_CAPTURE_UNJOINED", ""),
     ("copy_too_long", PLAIN, "CUDA_ERROR_INVALID_VALUE", "leaves its buffer of 32"),

@@ -279,7 +279,9 @@ void complete(Thread *w, u32 mask) {
                 for (int i = 0; i < 2; i++) {
                     int row = lane / 4, column = 2 * (lane % 4) + i;
                     if (t.from >= 10) std::swap(row, column);
-                    memcpy(&pair[i], from_shared(word<u32>(w[8 * r + row], 0)) + 2 * column, 2);
+                    const char *at = from_shared(word<u32>(w[8 * r + row], 0)) + 2 * column;
+                    if (settings().check) check_read(at, 2);
+                    memcpy(&pair[i], at, 2);
                 }
                 memcpy((char *)t.out + 4 * r, pair, 4);
             }
@@ -606,6 +608,10 @@ void standin_copy_wait(int open) {
     while ((int)groups.size() > open + 1) {
         for (const Later &c : groups.front()) {
             char *to = from_shared(c.to);
+            if (settings().check) {
+                check_read((const char *)c.from, c.present);
+                check_write(to, c.bytes);
+            }
             memset(to, 0, c.bytes);
             memcpy(to, c.from, c.present);
         }

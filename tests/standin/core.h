@@ -118,6 +118,8 @@ Result check_range(const void *p, size_t bytes, const char *what);
 void wrote(const void *p, size_t bytes);
 
 // Checks of single accesses (shadow.cpp).
+void check_read(const char *p, int bytes);
+void check_write(char *p, int bytes);
 void shadow_launch();
 void shadow_block(char *shared, size_t shared_bytes, char *dynamic, size_t dynamic_bytes);
 

@@ -338,6 +338,81 @@ static inline T atomicCAS(T *p, typename standin_same<T>::type expected, typenam
     return old;
 }
 
+// Instructions that kernels may write as text; a kind of element is 0 for bf16, 1 for f16, 2 for tf32.
+typedef unsigned standin_u32;
+template <int K, int KIND, class... R> static inline void standin_multiply(float *d, int line, R... registers) {
+    standin_u32 in[] = {registers...};
+    standin_warp(standin_mma, 0xffffffffu, line, 100 * K + KIND, in, sizeof in, d, 16);
+}
+#define STANDIN_MMA_2(name, k, kind)                                                                                            \
+    static inline void standin_ptx_mma_sync_aligned_##name(float &d0, float &d1, float &d2, float &d3, standin_u32 a0,          \
+                                                           standin_u32 a1, standin_u32 b0, float c0, float c1, float c2,        \
+                                                           float c3, STANDIN_LINE) {                                            \
+        float d[4];                                                                                                             \
+        standin_multiply<k, kind>(d, line, a0, a1, b0, __float_as_uint(c0), __float_as_uint(c1), __float_as_uint(c2),           \
+                                  __float_as_uint(c3));                                                                         \
+        d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];                                                                             \
+    }
+#define STANDIN_MMA_4(name, k, kind)                                                                                            \
+    static inline void standin_ptx_mma_sync_aligned_##name(float &d0, float &d1, float &d2, float &d3, standin_u32 a0,          \
+                                                           standin_u32 a1, standin_u32 a2, standin_u32 a3, standin_u32 b0,      \
+                                                           standin_u32 b1, float c0, float c1, float c2, float c3,              \
+                                                           STANDIN_LINE) {                                                      \
+        float d[4];                                                                                                             \
+        standin_multiply<k, kind>(d, line, a0, a1, a2, a3, b0, b1, __float_as_uint(c0), __float_as_uint(c1),                    \
+                                  __float_as_uint(c2), __float_as_uint(c3));                                                    \
+        d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];                                                                             \
+    }
+STANDIN_MMA_4(m16n8k16_row_col_f32_bf16_bf16_f32, 16, 0)
+STANDIN_MMA_4(m16n8k16_row_col_f32_f16_f16_f32, 16, 1)
+STANDIN_MMA_4(m16n8k8_row_col_f32_tf32_tf32_f32, 8, 2)
+STANDIN_MMA_2(m16n8k8_row_col_f32_bf16_bf16_f32, 8, 0)
+STANDIN_MMA_2(m16n8k8_row_col_f32_f16_f16_f32, 8, 1)
+#define STANDIN_MATRIX(trans, kind)                                                                                             \
+    static inline void standin_ptx_ldmatrix_sync_aligned_m8n8_x1##trans##_shared_b16(standin_u32 &r0, standin_u32 a,            \
+                                                                                     STANDIN_LINE) {                            \
+        standin_warp(standin_matrix, 0xffffffffu, line, kind + 1, &a, 4, &r0, 4);                                               \
+    }                                                                                                                           \
+    static inline void standin_ptx_ldmatrix_sync_aligned_m8n8_x2##trans##_shared_b16(standin_u32 &r0, standin_u32 &r1,          \
+                                                                                     standin_u32 a, STANDIN_LINE) {             \
+        standin_u32 r[2];                                                                                                       \
+        standin_warp(standin_matrix, 0xffffffffu, line, kind + 2, &a, 4, r, 8);                                                 \
+        r0 = r[0], r1 = r[1];                                                                                                   \
+    }                                                                                                                           \
+    static inline void standin_ptx_ldmatrix_sync_aligned_m8n8_x4##trans##_shared_b16(                                           \
+        standin_u32 &r0, standin_u32 &r1, standin_u32 &r2, standin_u32 &r3, standin_u32 a, STANDIN_LINE) {                      \
+        standin_u32 r[4];                                                                                                       \
+        standin_warp(standin_matrix, 0xffffffffu, line, kind + 4, &a, 4, r, 16);                                                \
+        r0 = r[0], r1 = r[1], r2 = r[2], r3 = r[3];                                                                             \
+    }
+STANDIN_MATRIX(, 0)
+STANDIN_MATRIX(_trans, 10)
+static inline void standin_ptx_cp_async_cg_shared_global(standin_u32 to, const void *from, int bytes, int present = 16) {
+    standin_copy_later(to, from, bytes, present < bytes ? present : bytes);
+}
+static inline void standin_ptx_cp_async_ca_shared_global(standin_u32 to, const void *from, int bytes, int present = 16) {
+    standin_copy_later(to, from, bytes, present < bytes ? present : bytes);
+}
+static inline void standin_ptx_cp_async_commit_group() { standin_copy_commit(); }
+static inline void standin_ptx_cp_async_wait_group(int open) { standin_copy_wait(open); }
+static inline void standin_ptx_cp_async_wait_all() {
+    standin_copy_commit();
+    standin_copy_wait(0);
+}
+static inline standin_u32 standin_bf16(float v) {
+    standin_u32 b = __float_as_uint(v);
+    return v != v ? 0x7fff : (b + 0x7fff + (b >> 16 & 1)) >> 16;
+}
+static inline void standin_ptx_cvt_rn_bf16x2_f32(standin_u32 &d, float high, float low) {
+    d = standin_bf16(high) << 16 | standin_bf16(low);
+}
+static inline void standin_ptx_cvt_rn_bf16_f32(unsigned short &d, float v) { d = (unsigned short)standin_bf16(v); }
+static inline void standin_ptx_ex2_approx_f32(float &d, float v) { d = exp2f(v); }
+static inline void standin_ptx_ex2_approx_ftz_f32(float &d, float v) { d = exp2f(v); }
+static inline void standin_ptx_lg2_approx_f32(float &d, float v) { d = log2f(v); }
+static inline void standin_ptx_rcp_approx_f32(float &d, float v) { d = 1.0f / v; }
+static inline void standin_ptx_tanh_approx_f32(float &d, float v) { d = tanhf(v); }
+
 // The entry of a kernel: the arguments as `cuLaunchKernel` gives them.
 template <int... I> struct standin_numbers {};
 #ifdef __clang__

@@ -88,6 +88,9 @@ size_t skip(const std::string &s, size_t at) {
 size_t behind_brackets(const std::string &s, size_t at) {
     int depth = 0;
     for (; at < s.size(); at++) {
+        if (s[at] == '"')
+            for (at++; at < s.size() && s[at] != '"'; at++)
+                if (s[at] == '\\') at++;
         if (s[at] == '(') depth++;
         if (s[at] == ')' && --depth == 0) return at + 1;
     }
@@ -139,6 +142,82 @@ size_t dynamic_shared(const std::string &s, size_t at, std::string &out) {
     }
     out += type + "*const " + name + " = (" + type + "*)standin_now.dynamic;";
     return end + 1;
+}
+
+std::string trimmed(const std::string &s) {
+    size_t a = 0, b = s.size();
+    while (a < b && isspace((unsigned char)s[a])) a++;
+    while (b > a && isspace((unsigned char)s[b - 1])) b--;
+    return s.substr(a, b - a);
+}
+
+// The parts of a text between separators that stand in no brackets and no string.
+std::vector<std::string> parts(const std::string &s, char separator) {
+    std::vector<std::string> list(1);
+    int depth = 0;
+    for (size_t i = 0; i < s.size(); i++) {
+        if (s[i] == '"') {
+            size_t end = i + 1;
+            while (end < s.size() && s[end] != '"') end += s[end] == '\\' ? 2 : 1;
+            list.back() += s.substr(i, end + 1 - i);
+            i = end;
+            continue;
+        }
+        if (s[i] == '(' || s[i] == '[' || s[i] == '{') depth++;
+        if (s[i] == ')' || s[i] == ']' || s[i] == '}') depth--;
+        if (s[i] == separator && depth == 0) list.emplace_back();
+        else list.back() += s[i];
+    }
+    return list;
+}
+
+// Machine instructions inside a text become calls of functions of `device.h`: `mma.sync.x {%0,%1}, {%2}, [%3], 16;` is
+// `standin_ptx_mma_sync_x(a, b, c, d, 16)`, with the operands in the instruction's own order. What has no such function does not compile.
+std::string instructions(const std::string &inside) {
+    std::vector<std::string> sections = parts(inside, ':'), operands;
+    std::string text;
+    const std::string &t = sections[0];
+    for (size_t i = 0; i < t.size(); i++) {
+        if (t[i] != '"') continue;
+        for (i++; i < t.size() && t[i] != '"'; i++) {
+            if (t[i] == '\\' && i + 1 < t.size()) {
+                i++;
+                text += ' ';
+            } else {
+                text += t[i];
+            }
+        }
+    }
+    for (size_t k = 1; k < sections.size() && k < 3; k++)
+        for (const std::string &o : parts(sections[k], ',')) {
+            size_t open = o.find('(');
+            if (open != std::string::npos) operands.push_back(trimmed(o.substr(open)));
+        }
+    std::string calls;
+    for (const std::string &piece : parts(text, ';')) {
+        std::string one = trimmed(piece);
+        if (one.empty()) continue;
+        size_t end = 0;
+        while (end < one.size() && !isspace((unsigned char)one[end])) end++;
+        std::string name = one.substr(0, end), list;
+        for (char &c : name)
+            if (!isalnum((unsigned char)c)) c = '_';
+        for (size_t i = end; i < one.size();) {
+            char c = one[i];
+            if (c == '%' && i + 1 < one.size() && isdigit((unsigned char)one[i + 1])) {
+                size_t n = strtoul(one.c_str() + i + 1, nullptr, 10);
+                for (i++; i < one.size() && isdigit((unsigned char)one[i]); i++) {}
+                list += n < operands.size() ? operands[n] : "standin_no_operand";
+            } else if (strchr("{}[] \t", c)) {
+                i++;
+            } else {
+                list += c;
+                i++;
+            }
+        }
+        calls += (calls.empty() ? "" : ", ") + ("standin_ptx_" + name) + "(" + list + ")";
+    }
+    return calls.empty() ? "((void)0)" : "(" + calls + ")";
 }
 
 std::string rewritten(const Program &p, std::vector<Found> &kernels) {
@@ -197,6 +276,21 @@ std::string rewritten(const Program &p, std::vector<Found> &kernels) {
                         out += '\n';
                     }
                 continue;
+            }
+            if ((word == "asm" || word == "__asm__") && !directive) {
+                size_t open = next;
+                while (open < s.size() && is_word(s[open])) open++;
+                open = skip(s, open);
+                if (open < s.size() && s[open] == '(') {
+                    size_t close = behind_brackets(s, open);
+                    out += instructions(s.substr(open + 1, close - open - 2));
+                    for (; at < close; at++)
+                        if (s[at] == '\n') {
+                            line++;
+                            out += '\n';
+                        }
+                    continue;
+                }
             }
             out += word;
             at = end;

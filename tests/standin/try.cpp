@@ -242,6 +242,63 @@ void library() {
     close(host(o, m * n), wanted, 1e-6);
 }
 
+// One 16 by 8 tile of a product of bf16 matrices as instructions of the tensor units: rows of `a` come by asynchronous copies and
+// `ldmatrix`, `b` by the same from its transpose.
+const char *TILE = R"(
+extern "C" __global__ void k(float* o, const nn_u16* a, const nn_u16* b) {
+  __shared__ __align__(16) nn_u16 s[16 * 16 + 16 * 8];
+  const unsigned lane = threadIdx.x, to = (unsigned)__cvta_generic_to_shared(s);
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" :: "r"(to + lane * 16), "l"(a + lane * 8) : "memory");
+  if (lane < 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" :: "r"(to + 512 + lane * 16), "l"(b + lane * 8));
+  asm volatile("cp.async.commit_group;");
+  asm volatile("cp.async.wait_group 0;" ::: "memory");
+  __syncwarp();
+  unsigned a0, a1, a2, a3, b0, b1;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(a0), "=r"(a1), "=r"(a2), "=r"(a3) : "r"(to + (lane % 16) * 32 + lane / 16 * 16));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];" : "=r"(b0), "=r"(b1) : "r"(to + 512 + (lane % 16) * 16));
+  float c[4] = {0, 0, 0, 1};
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+  const int g = (int)lane / 4, q = (int)lane % 4;
+  o[g * 8 + 2 * q] = c[0];
+  o[g * 8 + 2 * q + 1] = c[1];
+  o[(g + 8) * 8 + 2 * q] = c[2];
+  o[(g + 8) * 8 + 2 * q + 1] = c[3] - 1;
+})";
+void tile() {
+    std::vector<unsigned short> a(256), b(128);
+    std::vector<double> x, y, wanted(128);
+    auto fill = [](std::vector<unsigned short> &v, std::vector<double> &values) {
+        for (size_t i = 0; i < v.size(); i++) {
+            float f = (float)((i * 37 % 17) - 8.0) / 4;
+            uint32_t bits;
+            memcpy(&bits, &f, 4);
+            v[i] = (unsigned short)(bits >> 16);
+            values.push_back(f);
+        }
+    };
+    fill(a, x);
+    fill(b, y);
+    float *o = device<float>(128);
+    GOOD(launch(kernel(TILE), 1, 32, nullptr, o, device(a), device(b)));
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 8; j++)
+            for (int l = 0; l < 16; l++) wanted[i * 8 + j] += x[i * 16 + l] * y[l * 8 + j];
+    close(host(o, 128), wanted, 0);
+}
+// The copy is not waited for.
+void tile_too_early() {
+    std::string text = TILE;
+    size_t from = text.find("  asm volatile(\"cp.async.wait");
+    text.erase(from, text.find('\n', from) - from);
+    std::vector<unsigned short> a(256, 0x3f80), b(128, 0x3f80);
+    float *o = device<float>(128);
+    GOOD(launch(kernel(text), 1, 32, nullptr, o, device(a), device(b)));
+    close(host(o, 128), std::vector<double>(128, 16), 0);
+}
+void no_instruction() { kernel("extern \"C\" __global__ void k(float* a) { asm volatile(\"wgmma.fence.sync.aligned;\"); a[0] = 1; }"); }
+
 // --- what must be caught
 
 const char *REVERSE = R"(
@@ -348,7 +405,7 @@ void memory() {
 
 int main(int count, char **words) {
     static const std::map<std::string, void (*)()> all = {
-        {"add", add}, {"sums", sums}, {"lanes", lanes}, {"graph", graph}, {"library", library}, {"no_barrier", no_barrier},
+        {"add", add}, {"sums", sums}, {"lanes", lanes}, {"graph", graph}, {"library", library}, {"tile", tile}, {"tile_too_early", tile_too_early}, {"no_instruction", no_instruction}, {"no_barrier", no_barrier},
         {"with_barrier", with_barrier}, {"no_barrier_values", no_barrier_values}, {"race_between_blocks", race_between_blocks},
         {"behind", behind}, {"before", before}, {"far", far}, {"read_behind", read_behind}, {"never_written", never_written},
         {"shared_index", shared_index}, {"misaligned", misaligned}, {"division", division}, {"divergent", divergent},
