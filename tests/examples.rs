@@ -1,9 +1,12 @@
 //! Every task of every example runs on random fields of its declared types, also where its data is absent.
 
+#[path = "common/target.rs"]
+mod target;
+
 use nnc::check::Task;
 use nnc::diag::Diagnostic;
 use nnc::driver::{self, Options};
-use nnc::engine::{ClockValues, Entry, StepInputs, Target, random_fields};
+use nnc::engine::{ClockValues, Entry, StepInputs, random_fields};
 use std::path::Path;
 
 /// Nets with more parameters take too long for a test; `nnc bench` runs them.
@@ -49,13 +52,15 @@ fn every_task_runs_on_random_fields() {
             }
             if !task.whole {
                 // Only the absent file knows its columns.
-                let Err(said) = driver::engine(&checked, &task.name, Target::Cpu, 2) else { panic!("{name} runs") };
+                let Err(said) = driver::engine(&checked, &task.name, target::tested(), 2) else {
+                    panic!("{name} runs")
+                };
                 assert!(said.headline.contains("not known"), "{said:?}");
                 unknown.push(name.clone());
                 continue;
             }
             let what = format!("{name}, {}", task.name);
-            let mut engine = must(&what, driver::engine(&checked, &task.name, Target::Cpu, 2));
+            let mut engine = must(&what, driver::engine(&checked, &task.name, target::tested(), 2));
             must(&what, engine.initialise(0));
             let batch = task.settings.batch.unwrap_or(0);
             let entries = if task.train.is_some() { vec![Entry::Train, Entry::Eval] } else { vec![Entry::Eval] };

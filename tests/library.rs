@@ -1,6 +1,9 @@
 //! The standard library as its users see it: every item checks on its own, with sizes known only by name, and what the
 //! reference vectors do not show works.
 
+#[path = "common/target.rs"]
+mod target;
+
 use nnc::check::LIBRARY_FILES;
 use nnc::driver::{self, Checked, Options};
 use nnc::engine::{ClockValues, Entry, StepInputs, Target, bytes};
@@ -47,7 +50,7 @@ fn results(step: &str) -> Vec<Vec<f64>> {
     let checked = check(&text);
     assert!(!checked.has_errors(), "{:?}\n{text}", faults(&checked));
     let mut both = Vec::new();
-    for target in [Target::Interpreter, Target::Cpu] {
+    for target in [Target::Interpreter, target::tested()] {
         let mut engine = driver::engine(&checked, "predict", target, 2).expect("an engine");
         engine.initialise(0).expect("first values");
         let clock = ClockValues { step: 3, epoch: 1, steps: 10, epoch_steps: 3 };

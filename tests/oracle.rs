@@ -1,5 +1,5 @@
 //! The standard library against PyTorch: every reference case of an operation, layer, loss, optimizer or schedule, written as
-//! a small program (`oracle/table.rs`, `oracle/training.rs`) and run on both targets: outputs and gradients. It prints how many
+//! a small program (`oracle/table.rs`, `oracle/training.rs`) and run on two targets: outputs and gradients. It prints how many
 //! ran, passed and were skipped, and why. Without the reference vectors (in the directory that NNC_ORACLE names, or in a folder
 //! beside this crate) it says so and passes; NNC_ORACLE_ONLY picks cases by the beginning of their names. Whole models are in
 //! `oracle_models`.
@@ -12,6 +12,8 @@ mod literal;
 mod program;
 #[path = "oracle/table.rs"]
 mod table;
+#[path = "common/target.rs"]
+mod target;
 #[path = "oracle/training.rs"]
 mod training;
 
@@ -26,7 +28,10 @@ const GRADIENT: f64 = 1e-4;
 /// The interpreter computes in f64; inputs and references are f32.
 const EXACT: f64 = 1e-6;
 
-const TARGETS: [Target; 2] = [Target::Interpreter, Target::Cpu];
+/// The interpreter, and the target under test.
+fn targets() -> [Target; 2] {
+    [Target::Interpreter, target::tested()]
+}
 
 fn limit(name: &str, target: Target) -> f64 {
     match (target, name.starts_with("grad.")) {
@@ -52,7 +57,7 @@ fn compare(case: &Case, target: Target, results: Vec<(String, case::Tensor)>) ->
 fn check(case: &Case, form: &Form) -> Result<(), String> {
     let (text, names) = text(case, form);
     let run = || -> Result<(), String> {
-        for target in TARGETS {
+        for target in targets() {
             let mut run = Run::new(&text, "predict", target)?;
             for (name, tensor) in &case.tensors {
                 if let Some(name) = name.strip_prefix("in.") {

@@ -1,8 +1,15 @@
 //! Every operation means the same on the processor as on the interpreter: its value, and the gradients that its rule gives,
 //! over the table's samples and over random sizes.
 
-use nnc::engine::bytes;
+#[path = "common/on_device.rs"]
+mod on_device;
+#[path = "common/standin.rs"]
+mod standin;
+#[path = "common/target.rs"]
+mod target;
+
 use nnc::engine::cpu::plan_graph;
+use nnc::engine::{Target, bytes};
 use nnc::graph::{Builder, Graph, NodeId, Origin, Output, OutputKind, TensorType};
 use nnc::interpreter::{Inputs, Interpreter, tensor};
 use nnc::ops::{self, DType, GradientRule, Op, Reduce, Sample, TABLE, VarId, Window};
@@ -12,6 +19,7 @@ use nnc::runtime::executable::{self, Executable};
 use nnc::runtime::threads::Pool;
 use nnc::{autodiff, opt};
 use std::sync::Arc;
+use target::tested;
 
 /// Numbers that are the same every time.
 struct Numbers(u64);
@@ -72,64 +80,137 @@ fn graph_of(sample: &Sample, gradient: bool) -> Option<Graph<usize>> {
     Some(opt::optimise(autodiff::differentiate(graph).ok()?))
 }
 
-/// Runs a graph on both targets and compares its results.
-fn compare(what: &str, graph: &Graph<usize>, sample: &Sample, numbers: &mut Numbers) {
-    let mut fields: Vec<(TensorType<usize>, Vec<f64>)> = Vec::new();
-    for (ty, domain) in sample.inputs.iter().zip(&sample.domains) {
-        fields.push((ty.clone(), elements(ty, *domain, numbers)));
+/// A graph with its inputs and what the interpreter makes of them.
+struct Case {
+    what: String,
+    graph: Graph<usize>,
+    fields: Vec<Vec<u8>>,
+    expected: Vec<(u32, Vec<f64>)>,
+}
+
+const CLOCK: nnc::engine::ClockValues = nnc::engine::ClockValues { step: 3, epoch: 1, steps: 100, epoch_steps: 10 };
+const SEED: u64 = 7;
+
+/// Graphs that are to be compared: on the processor each at once, on a device many together.
+struct Cases {
+    target: Target,
+    waiting: Vec<Case>,
+}
+
+impl Cases {
+    fn new(target: Target) -> Cases {
+        Cases { target, waiting: Vec::new() }
     }
-    // The weights of a gradient's sum are one field more.
-    for node in &graph.nodes {
-        if let Op::Field(i) = node.op
-            && i as usize == fields.len()
-        {
-            fields.push((node.ty.clone(), elements(&node.ty, (-1.0, 1.0), numbers)));
+
+    /// Runs a graph on both targets and compares its results, now or with others.
+    fn compare(&mut self, what: &str, graph: &Graph<usize>, sample: &Sample, numbers: &mut Numbers) {
+        let mut fields: Vec<(TensorType<usize>, Vec<f64>)> = Vec::new();
+        for (ty, domain) in sample.inputs.iter().zip(&sample.domains) {
+            fields.push((ty.clone(), elements(ty, *domain, numbers)));
+        }
+        // The weights of a gradient's sum are one field more.
+        for node in &graph.nodes {
+            if let Op::Field(i) = node.op
+                && i as usize == fields.len()
+            {
+                fields.push((node.ty.clone(), elements(&node.ty, (-1.0, 1.0), numbers)));
+            }
+        }
+        let inputs = Inputs {
+            fields: fields.iter().map(|(ty, e)| tensor(&ty.shape, e.clone()).expect("a tensor")).collect(),
+            clock: [CLOCK.step, CLOCK.epoch, CLOCK.steps, CLOCK.epoch_steps].map(|n| n as f64),
+            key: [SEED as u32, 0, CLOCK.step as u32, 0],
+            ..Inputs::default()
+        };
+        let expected = Interpreter::run(graph, &inputs).unwrap_or_else(|f| panic!("{what}: {}", f.message));
+        let values = expected.iter().filter_map(|(kind, value)| match kind {
+            OutputKind::Value(i) => Some((*i, value.iter().copied().collect())),
+            _ => None,
+        });
+        let expected = values.collect();
+        let fields = fields.iter().map(|(ty, e)| bytes::from_f64(ty.dtype, e.iter().copied())).collect();
+        self.waiting.push(Case { what: what.to_string(), graph: graph.clone(), fields, expected });
+        if self.target != Target::Cuda || self.waiting.len() == 96 {
+            self.finish();
         }
     }
-    let inputs = Inputs {
-        fields: fields.iter().map(|(ty, e)| tensor(&ty.shape, e.clone()).expect("a tensor")).collect(),
-        clock: [3.0, 1.0, 100.0, 10.0],
-        key: [7, 0, 3, 0],
-        ..Inputs::default()
-    };
-    let expected = Interpreter::run(graph, &inputs).unwrap_or_else(|f| panic!("{what}: {}", f.message));
-    let layout = VarLayout::default();
-    let plan = match plan_graph(graph, &layout, 2, &mut Vec::new()) {
-        Ok(plan) => plan,
-        Err(fault) => panic!("{what}: {fault:?}"),
-    };
-    let mut executable = Executable::load(&plan, &layout, Arc::new(Pool::new(2))).expect("machine code");
-    let (mut vars, mut arena) = (VarMemory::new(&layout), Arena::new(plan.arena_bytes));
-    let given: Vec<Vec<u8>> = fields.iter().map(|(ty, e)| bytes::from_f64(ty.dtype, e.iter().copied())).collect();
-    let slices: Vec<&[u8]> = given.iter().map(Vec::as_slice).collect();
-    let clock = nnc::engine::ClockValues { step: 3, epoch: 1, steps: 100, epoch_steps: 10 };
-    let step = executable::StepInputs { fields: &slices, clock, seed: 7 };
-    executable.run(&mut vars, &mut arena, &step).expect("a step");
-    for (output, (kind, value)) in graph.outputs.iter().zip(&expected) {
-        let OutputKind::Value(i) = kind else { continue };
-        let ty = graph.ty(output.node);
-        let got = bytes::to_f64(ty.dtype, executable.value(&arena, *i).expect("a result"));
-        assert_eq!(got.len(), ty.elements(), "{what}");
-        let scale = value.iter().filter(|x| x.is_finite()).fold(0f64, |m, x| m.max(x.abs()));
-        let halves = graph.nodes.iter().any(|n| n.ty.dtype.is_half());
-        let tolerance = match ty.dtype {
-            DType::F64 if !graph.nodes.iter().any(|n| n.ty.dtype == DType::F32 || n.ty.dtype.is_half()) => 1e-12,
-            // Numbers on either side of a middle are rounded apart, and what is computed of them drifts.
-            DType::BF16 => 3e-2,
-            DType::F16 => 4e-3,
-            _ if halves => 3e-2,
-            _ => 3e-6,
+
+    /// Runs what waits.
+    fn finish(&mut self) {
+        let cases = std::mem::take(&mut self.waiting);
+        if self.target != Target::Cuda {
+            cases.iter().for_each(|case| case.agrees(&case.on_the_processor()));
+            return;
+        }
+        let graphs: Vec<(&Graph<usize>, &[Vec<u8>])> = cases.iter().map(|c| (&c.graph, &c.fields[..])).collect();
+        let mut results = match on_device::run(&graphs, CLOCK, SEED) {
+            Ok(results) => results.into_iter().map(|(dtype, b)| bytes::to_f64(dtype, &b)),
+            Err(why) if cases.len() == 1 => panic!("{}: {why}\n{}", cases[0].what, nnc::graph::print(&cases[0].graph)),
+            // One of them: alone they tell which.
+            Err(_) => {
+                for case in cases {
+                    self.waiting = vec![case];
+                    self.finish();
+                }
+                panic!("graphs that work alone do not work together");
+            }
         };
-        for (at, (got, wanted)) in got.iter().zip(value.iter()).enumerate() {
-            let close = (got - wanted).abs() <= tolerance * (1.0 + wanted.abs() + scale);
-            let same = got == wanted || (got.is_nan() && wanted.is_nan());
-            assert!(close || same, "{what}: element {at} is {got}, not {wanted}\n{}", nnc::graph::print(graph));
+        for case in &cases {
+            let count = case.expected.iter().map(|(i, _)| *i as usize + 1).max().unwrap_or(0);
+            case.agrees(&results.by_ref().take(count).collect::<Vec<_>>());
         }
     }
 }
 
-#[test]
-fn every_sample_of_the_table() {
+impl Case {
+    /// Every result.
+    fn on_the_processor(&self) -> Vec<Vec<f64>> {
+        let layout = VarLayout::default();
+        let plan = match plan_graph(&self.graph, &layout, 2, &mut Vec::new()) {
+            Ok(plan) => plan,
+            Err(fault) => panic!("{}: {fault:?}", self.what),
+        };
+        let mut executable = Executable::load(&plan, &layout, Arc::new(Pool::new(2))).expect("machine code");
+        let (mut vars, mut arena) = (VarMemory::new(&layout), Arena::new(plan.arena_bytes));
+        let slices: Vec<&[u8]> = self.fields.iter().map(Vec::as_slice).collect();
+        let step = executable::StepInputs { fields: &slices, clock: CLOCK, seed: SEED };
+        executable.run(&mut vars, &mut arena, &step).expect("a step");
+        let of =
+            |i: u32| self.graph.outputs.iter().find(|o| o.kind == OutputKind::Value(i)).map(|o| self.graph.ty(o.node));
+        let values = (0..).map_while(|i| Some((i, of(i)?.dtype)));
+        values.map(|(i, dtype)| bytes::to_f64(dtype, executable.value(&arena, i).expect("a result"))).collect()
+    }
+
+    fn agrees(&self, results: &[Vec<f64>]) {
+        let (what, graph) = (&self.what, &self.graph);
+        for output in &graph.outputs {
+            let OutputKind::Value(i) = output.kind else { continue };
+            let ty = graph.ty(output.node);
+            let got = &results[i as usize];
+            let value = &self.expected.iter().find(|(n, _)| *n == i).expect("the interpreter's").1;
+            assert_eq!(got.len(), ty.elements(), "{what}");
+            let scale = value.iter().filter(|x| x.is_finite()).fold(0f64, |m, x| m.max(x.abs()));
+            let halves = graph.nodes.iter().any(|n| n.ty.dtype.is_half());
+            let tolerance = match ty.dtype {
+                DType::F64 if !graph.nodes.iter().any(|n| n.ty.dtype == DType::F32 || n.ty.dtype.is_half()) => 1e-12,
+                // Numbers on either side of a middle are rounded apart, and what is computed of them drifts.
+                DType::BF16 => 3e-2,
+                DType::F16 => 4e-3,
+                _ if halves => 3e-2,
+                _ => 3e-6,
+            };
+            for (at, (got, wanted)) in got.iter().zip(value.iter()).enumerate() {
+                let close = (got - wanted).abs() <= tolerance * (1.0 + wanted.abs() + scale);
+                let same = got == wanted || (got.is_nan() && wanted.is_nan());
+                assert!(close || same, "{what}: element {at} is {got}, not {wanted}\n{}", nnc::graph::print(graph));
+            }
+        }
+    }
+}
+
+/// Every sample and its gradient, on a target.
+fn samples_of_the_table(target: Target) {
+    let mut cases = Cases::new(target);
     let mut numbers = Numbers(1);
     let mut compared = 0;
     for def in TABLE.iter() {
@@ -141,12 +222,25 @@ fn every_sample_of_the_table() {
                 }
                 let Some(graph) = graph_of(&sample, gradient) else { continue };
                 let what = format!("{} {:?} gradient {gradient}", def.name, sample.inputs);
-                compare(&what, &graph, &sample, &mut numbers);
+                cases.compare(&what, &graph, &sample, &mut numbers);
                 compared += 1;
             }
         }
     }
+    cases.finish();
     assert!(compared > 150, "{compared}");
+}
+
+#[test]
+fn every_sample_of_the_table() {
+    samples_of_the_table(tested());
+}
+
+#[test]
+fn every_sample_of_the_table_on_the_stand_in_device() {
+    if standin::inside("every_sample_of_the_table_on_the_stand_in_device", &[("SEED", "3"), ("CHECK", "1")]) {
+        samples_of_the_table(Target::Cuda);
+    }
 }
 
 /// The sample with its f32 operands (or, if it has none, its i32 ones) in another dtype, if the operation admits that.
@@ -160,6 +254,7 @@ fn in_dtype(sample: &Sample, dtype: DType) -> Option<Sample> {
 
 #[test]
 fn every_sample_in_every_dtype_that_it_admits() {
+    let mut cases = Cases::new(tested());
     let mut numbers = Numbers(4);
     let mut compared = [0; 9];
     for def in TABLE.iter() {
@@ -172,12 +267,13 @@ fn every_sample_in_every_dtype_that_it_admits() {
                 for gradient in [false, true] {
                     let Some(graph) = graph_of(&sample, gradient) else { continue };
                     let what = format!("{} {:?} gradient {gradient}", def.name, sample.inputs);
-                    compare(&what, &graph, &sample, &mut numbers);
+                    cases.compare(&what, &graph, &sample, &mut numbers);
                     compared[dtype as usize] += 1;
                 }
             }
         }
     }
+    cases.finish();
     for dtype in DType::ALL.into_iter().filter(|d| *d != DType::F32) {
         let least = if dtype.is_float() { 150 } else { 30 };
         assert!(compared[dtype as usize] > least, "{dtype}: {compared:?}");
@@ -186,6 +282,7 @@ fn every_sample_in_every_dtype_that_it_admits() {
 
 #[test]
 fn casts_from_every_dtype_to_every_dtype() {
+    let mut cases = Cases::new(tested());
     let mut numbers = Numbers(5);
     for from in DType::ALL {
         for to in DType::ALL {
@@ -196,10 +293,11 @@ fn casts_from_every_dtype_to_every_dtype() {
                 let node = graph.push(Op::Cast, vec![x], TensorType::new(to, vec![size]), Origin::NOWHERE);
                 graph.outputs.push(Output { kind: OutputKind::Value(0), node });
                 let sample = Sample { op: Op::Cast, inputs: vec![ty], domains: vec![(-300.0, 300.0)] };
-                compare(&format!("{from} to {to}"), &graph, &sample, &mut numbers);
+                cases.compare(&format!("{from} to {to}"), &graph, &sample, &mut numbers);
             }
         }
     }
+    cases.finish();
 }
 
 #[test]
@@ -228,6 +326,7 @@ fn sums_of_halves_keep_what_each_step_would_lose() {
 
 #[test]
 fn convolutions_in_other_floats() {
+    let mut cases = Cases::new(tested());
     let mut numbers = Numbers(6);
     for dtype in [DType::F64, DType::BF16, DType::F16] {
         for round in 0..12 {
@@ -254,11 +353,17 @@ fn convolutions_in_other_floats() {
             };
             for gradient in [false, true] {
                 if let Some(graph) = graph_of(&sample, gradient) {
-                    compare(&format!("{:?} of {dtype} gradient {gradient}", sample.op), &graph, &sample, &mut numbers);
+                    cases.compare(
+                        &format!("{:?} of {dtype} gradient {gradient}", sample.op),
+                        &graph,
+                        &sample,
+                        &mut numbers,
+                    );
                 }
             }
         }
     }
+    cases.finish();
 }
 
 fn f32s(shape: &[usize]) -> TensorType<usize> {
@@ -267,6 +372,7 @@ fn f32s(shape: &[usize]) -> TensorType<usize> {
 
 #[test]
 fn convolutions_and_pools_of_random_sizes() {
+    let mut cases = Cases::new(tested());
     let mut numbers = Numbers(2);
     for round in 0..60 {
         let [batch, channels, out] = [1 + numbers.below(4), 1 + numbers.below(5), 1 + numbers.below(17)];
@@ -300,15 +406,22 @@ fn convolutions_and_pools_of_random_sizes() {
         for (name, sample) in [("conv", conv), ("max_pool", pool), ("sum_pool", sum)] {
             for gradient in [false, true] {
                 if let Some(graph) = graph_of(&sample, gradient) {
-                    compare(&format!("{name} {:?} gradient {gradient}", sample.op), &graph, &sample, &mut numbers);
+                    cases.compare(
+                        &format!("{name} {:?} gradient {gradient}", sample.op),
+                        &graph,
+                        &sample,
+                        &mut numbers,
+                    );
                 }
             }
         }
     }
+    cases.finish();
 }
 
 #[test]
 fn products_and_reductions_of_random_sizes() {
+    let mut cases = Cases::new(tested());
     let mut numbers = Numbers(3);
     for _ in 0..60 {
         let [b, m, k, n] = [1 + numbers.below(3), 1 + numbers.below(40), 1 + numbers.below(40), 1 + numbers.below(40)];
@@ -323,9 +436,10 @@ fn products_and_reductions_of_random_sizes() {
         for sample in [matmul, reduce] {
             for gradient in [false, true] {
                 if let Some(graph) = graph_of(&sample, gradient) {
-                    compare(&format!("{:?} {:?}", sample.op, sample.inputs), &graph, &sample, &mut numbers);
+                    cases.compare(&format!("{:?} {:?}", sample.op, sample.inputs), &graph, &sample, &mut numbers);
                 }
             }
         }
     }
+    cases.finish();
 }

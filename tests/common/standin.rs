@@ -113,10 +113,31 @@ pub fn standin() -> Option<&'static StandIn> {
     BUILT.get_or_init(build).as_ref()
 }
 
+/// Whether this test runs with the stand-in for a CUDA device; only if NNC_STANDIN is set, as it takes long. Where it does not yet, it is run so in a process of its own, which
+/// must pass, and the caller has nothing more to do.
+pub fn inside(test: &str, settings: &[(&str, &str)]) -> bool {
+    if std::env::var_os("NNC_STANDIN_INSIDE").is_some() {
+        return true;
+    }
+    if std::env::var_os("NNC_STANDIN").is_none() {
+        eprintln!("SKIPPED: {test} takes long; NNC_STANDIN=1 runs it");
+        return false;
+    }
+    let Some(device) = standin() else { return false };
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env("NNC_STANDIN_INSIDE", "1");
+    device.give(&mut command, settings);
+    let output = command.output().expect("this program again");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "on the stand-in device:\n{}{}", text(&output.stdout), text(&output.stderr));
+    false
+}
+
 impl StandIn {
     /// Lets a program find the stand-in, with settings of it: `("SEED", "7")`, `("CHECK", "1")` and so on (`tests/standin/core.h`).
     pub fn give(&self, command: &mut Command, settings: &[(&str, &str)]) {
-        command.env("NNC_CUDA_DIR", &self.folder).env("NNC_STANDIN_CXX", &self.compiler);
+        // Kernels are cached by the stand-in, which knows what they depend on.
+        command.env("NNC_CUDA_DIR", &self.folder).env("NNC_CUDA_CACHE", "off").env("NNC_STANDIN_CXX", &self.compiler);
         for (name, value) in settings {
             command.env(format!("NNC_STANDIN_{name}"), value);
         }

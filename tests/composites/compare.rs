@@ -184,7 +184,7 @@ fn compared(case: &Case, checked: &Checked, both: bool, random: &mut Random) -> 
         }
     }
     if both {
-        let mut other = self::runner(case, checked, Target::Cpu)?;
+        let mut other = self::runner(case, checked, crate::target::tested())?;
         reset(&mut other);
         let value = other.step()?;
         // The CPU rounds what is made of whole numbers to f32, as declared, and reports every loss so.

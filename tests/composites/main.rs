@@ -6,6 +6,8 @@ mod compare;
 mod declarations;
 mod draw;
 mod tables;
+#[path = "../common/target.rs"]
+mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -80,3 +80,10 @@ fn planted_faults_are_caught() {
         assert!(log.contains(said) && log.is_empty() == said.is_empty(), "{name} {settings:?}: {log}");
     }
 }
+
+/// `tests/standin/run` asks for it.
+#[test]
+fn where_it_lies() {
+    let Some(device) = standin() else { return };
+    println!("stand-in device: {}", device.folder.display());
+}

@@ -6,7 +6,7 @@ use nnc::ops::DType;
 use crate::case::{Case, Tensor};
 use crate::literal::{written, written_tuple};
 use crate::program::{Run, error};
-use crate::{FORWARD, GRADIENT, TARGETS};
+use crate::{FORWARD, GRADIENT, targets};
 
 fn clock(step: u64, steps: u64) -> ClockValues {
     ClockValues { step, epoch: step, steps, epoch_steps: 1 }
@@ -94,7 +94,7 @@ fn optimized(case: &Case, rule: &str) -> Result<(), String> {
     let gradient = |p: &str, t: u64| format!("in.g{}_{t}", &p[1..]);
     let text = given_gradients(case, &params, |p| gradient(p, 1), &format!("optimizer = {rule}"));
     let run = || -> Result<(), String> {
-        for target in TARGETS {
+        for target in targets() {
             let mut run = Run::new(&text, "train", target)?;
             for p in &params {
                 run.set(&format!("net.{p}"), &case.tensors[&format!("in.{p}")])?;
@@ -123,7 +123,7 @@ fn clipped(case: &Case) -> Result<(), String> {
     let settings = format!("optimizer = Sgd(lr: 1.0)\n  clip_norm = {most}");
     let text = given_gradients(case, &params, |p| format!("in.{p}"), &settings);
     let run = || -> Result<(), String> {
-        for target in TARGETS {
+        for target in targets() {
             let mut run = Run::new(&text, "train", target)?;
             for p in &params {
                 run.set(&format!("net.g_{p}"), &case.tensors[&format!("in.{p}")])?;
@@ -165,7 +165,7 @@ fn batch_norm(case: &Case) -> Result<(), String> {
     text += "    total + sum(dummy)\n  }\n}\n\n\
              train {\n  net = Case()\n  steps = 1\n  optimizer = Sgd(lr: 0.0)\n  step() { minimize net() }\n}\n";
     let run = || -> Result<(), String> {
-        for target in TARGETS {
+        for target in targets() {
             let mut run = Run::new(&text, "train", target)?;
             run.set("net.x", x)?;
             run.set("net.ct", &case.tensors["ct.y"])?;
@@ -249,7 +249,7 @@ fn schedule(case: &Case) -> Option<(String, u64)> {
 fn scheduled(case: &Case, (call, steps): &(String, u64)) -> Result<(), String> {
     let text = format!("predict {{\n  step() {{ f32({call}) }}\n}}\n");
     let run = || -> Result<(), String> {
-        for target in TARGETS {
+        for target in targets() {
             let mut run = Run::new(&text, "predict", target)?;
             let wanted = &case.tensors["out.lr"];
             let mut found = Tensor { values: Vec::new(), ..wanted.clone() };
@@ -275,7 +275,7 @@ fn plateau(case: &Case) -> Result<(), String> {
     );
     let number = |shape: &[usize], value: f64| Tensor { dtype: DType::F64, shape: shape.to_vec(), values: vec![value] };
     let run = || -> Result<(), String> {
-        for target in TARGETS {
+        for target in targets() {
             let mut run = Run::new(&text, "train", target)?;
             let wanted = &case.tensors["out.lr"];
             let mut found = Tensor { values: Vec::new(), ..wanted.clone() };

@@ -8,6 +8,8 @@ mod forms;
 #[path = "../common/literal.rs"]
 mod literal;
 mod run;
+#[path = "../common/target.rs"]
+mod target;
 
 use std::path::Path;
 use std::time::Instant;
@@ -22,8 +24,6 @@ use run::{Run, STEPS, Scratch, Times};
 /// Errors relative to the reference, forward and of what comes after it.
 const FORWARD: f64 = 1e-5;
 const BACKWARD: f64 = 1e-4;
-
-const TARGETS: [Target; 2] = [Target::Cpu, Target::Interpreter];
 
 /// The worst error of each kind.
 #[derive(Default)]
@@ -256,7 +256,7 @@ fn models_agree_with_pytorch() {
                 continue;
             }
         };
-        for target in TARGETS {
+        for target in [target::tested(), Target::Interpreter] {
             let name = format!("{:22} {:11}", folder.name, format!("{target:?}").to_lowercase());
             match compare(&folder, &form, target) {
                 Err(why) => {

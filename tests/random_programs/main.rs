@@ -2,6 +2,8 @@
 //! `NNC_RANDOM_PROGRAMS=10000 cargo test --release --test random_programs` tries more of them than the usual few hundred.
 
 mod generate;
+#[path = "../common/target.rs"]
+mod target;
 
 use nnc::driver::{self, Checked, Options};
 use nnc::engine::{ClockValues, Engine, Entry, StepInputs, Target, bytes, random_fields};
@@ -87,7 +89,7 @@ fn study(seeds: std::ops::Range<u64>, wild: bool) -> (usize, usize, Vec<String>)
         }
         accepted += 1;
         let exact = run(&checked, Target::Interpreter, 0.0);
-        let fault = match run(&checked, Target::Cpu, 0.0).and_then(|cpu| Ok((cpu, exact?))) {
+        let fault = match run(&checked, target::tested(), 0.0).and_then(|cpu| Ok((cpu, exact?))) {
             Err(said) => Some(said),
             Ok((cpu, exact)) => match difference(&cpu, &exact) {
                 Some(_) if jumps(&checked, &exact) => {

@@ -76,6 +76,7 @@ struct Kernel {
 };
 struct Module {
     void *handle = nullptr;
+    int file = -1;
     char *from = nullptr, *to = nullptr; // where its image lies
     std::string image;
     std::vector<Kernel *> kernels;

@@ -528,8 +528,9 @@ int cuModuleLoadData(void **module, const void *image) {
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     std::unique_ptr<Module> m(new Module);
     m->image.assign(from, head[0]);
+    // The file stays open as long as the module: the loader takes one name for one library.
+    m->file = file;
     m->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    close(file);
     if (!m->handle) return complain(INVALID_IMAGE, std::string("cuModuleLoadData: ") + dlerror());
     auto symbol = [&](const std::string &name) { return dlsym(m->handle, name.c_str()); };
     auto list = (const char *(*)())symbol("standin_kernels");
@@ -581,6 +582,7 @@ int cuModuleUnload(void *module) {
         delete k;
     }
     dlclose(m->handle);
+    close(m->file);
     delete m;
     return r;
 }

@@ -332,7 +332,7 @@ int compile(Program &p, int arch, const std::vector<std::string> &defines) {
     bool check = variable("CHECK", "0") == "1";
     std::vector<std::string> words = {variable("CXX", "c++"), "-x", "c++", "-std=c++17", "-O1", "-g1", "-c", "-fPIC", "-nostdinc",
         "-w", "-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables", "-ffp-contract=off", "-fwrapv", "-fno-strict-aliasing",
-        "-fno-math-errno", "-fno-stack-protector", "-fno-sanitize-recover=all",
+        "-fno-math-errno", "-fno-gnu-unique", "-fno-stack-protector", "-fno-sanitize-recover=all",
         "-fsanitize=alignment,bounds,integer-divide-by-zero,shift-exponent", "-include", here + "/device.h"};
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("fma")) words.push_back("-mfma");
