@@ -41,7 +41,8 @@ impl WorkspaceSizes for NoWorkspace {
 }
 
 fn aligned(bytes: usize) -> usize {
-    bytes.next_multiple_of(ALIGN)
+    let skew = if bytes >= 32768 { 9 * ALIGN } else { 0 };
+    bytes.next_multiple_of(ALIGN) + skew
 }
 
 /// Places of the variables of a task, by number.

@@ -13,8 +13,10 @@ pub(super) const TRIG_LIMIT: f32 = 1.0e8;
 pub(super) const LN2_HIGH: f32 = 0.6933594;
 pub(super) const LN2_LOW: f32 = -2.1219444e-4;
 
-/// exp(r) = 1 + r + r^2 * p(r) for |r| <= ln 2 / 2.
-pub(super) const EXP: [f32; 6] = [1.9875691e-4, 1.3981999e-3, 8.333452e-3, 4.1665796e-2, 1.6666666e-1, 0.5];
+/// exp(r) = 1 + r + r^2 * p(r) for |r| <= ln 2 / 2 (own minimax fit).
+pub(super) const EXP: [f32; 5] = [0.0013814599, 0.008368717, 0.04166839, 0.16666521, 0.49999994];
+/// 2^r = 1 + r * p(r) for |r| <= 1 / 2 (own minimax fit).
+pub(super) const EXP2: [f32; 5] = [0.00132647, 0.009671533, 0.05550734, 0.24022242, 0.693147];
 /// log(1 + m) = m - m^2 / 2 + m^3 * p(m).
 pub(super) const LOG: [f32; 9] = [
     7.0376836e-2,
@@ -31,11 +33,13 @@ pub(super) const LOG: [f32; 9] = [
 pub(super) const TANH: [f32; 5] = [-5.7049887e-3, 2.0639088e-2, -5.3739715e-2, 1.3331442e-1, -3.333328e-1];
 pub(super) const SIN: [f32; 3] = [-1.9515296e-4, 8.332161e-3, -1.6666655e-1];
 pub(super) const COS: [f32; 3] = [2.4433157e-5, -1.3887316e-3, 4.1666646e-2];
-/// erf(x) = x + x * p(x^2) near zero, and 1 - exp(t * p(t) - t) beyond (N. Juffa).
-pub(super) const ERF_SMALL: [f32; 6] =
-    [-5.967617e-4, 4.9911942e-3, -2.6768135e-2, 1.12819925e-1, -3.7612534e-1, 1.2837917e-1];
+/// erf(x) = x + x * p(x^2) up to [`ERF_EDGE`], and 1 - 2^p(x) beyond (own minimax fits).
+pub(super) const ERF_SMALL: [f32; 6] = [-0.0005964124, 0.00498798, -0.02676311, 0.1128172, -0.37612486, 0.12837915];
 pub(super) const ERF_LARGE: [f32; 7] =
-    [-1.7285347e-5, 3.8319713e-4, -3.8839644e-3, 2.4254622e-2, -1.0677788e-1, -6.348467e-1, -1.2871751e-1];
+    [0.00028138523, -0.0043777376, 0.03201597, -0.14983624, -0.91937995, -1.6268204, -0.00029966101];
+pub(super) const ERF_EDGE: f32 = 0.927_734_4;
+/// From here on erf is 1.
+pub(super) const ERF_LIMIT: f32 = 3.92;
 
 /// What functions are made of: operations on values of 32 bits, floats or integers by use. A condition is whatever
 /// comparisons give and [`Arithmetic::choose`] takes.
@@ -50,7 +54,6 @@ pub(super) trait Arithmetic {
     fn div(&mut self, a: Self::Value, b: Self::Value) -> Self::Value;
     /// `a * b + c`, fused if the machine can.
     fn mul_add(&mut self, a: Self::Value, b: Self::Value, c: Self::Value) -> Self::Value;
-    fn neg(&mut self, a: Self::Value) -> Self::Value;
     fn abs(&mut self, a: Self::Value) -> Self::Value;
     /// `a < b ? a : b`, so the second if either is NaN.
     fn smaller(&mut self, a: Self::Value, b: Self::Value) -> Self::Value;
@@ -71,6 +74,23 @@ pub(super) trait Arithmetic {
     fn to_float(&mut self, a: Self::Value) -> Self::Value;
     /// A number that is not negative, or has the sign of `x`, with that sign.
     fn signed_like(&mut self, value: Self::Value, x: Self::Value) -> Self::Value;
+
+    /// `value * 2^n`, rounded once, for `n` between -160 and 160 and a value between 1/2 and 2; `shifted` is `n + MAGIC`.
+    fn scale(&mut self, value: Self::Value, _n: Self::Value, shifted: Self::Value) -> Self::Value {
+        // In two halves, so that neither overflows and the result may be below the normal range.
+        let magic = self.int(MAGIC.to_bits() as i32);
+        let n = self.int_sub(shifted, magic);
+        let half = self.shift_sign(n, 1);
+        let rest = self.int_sub(n, half);
+        let mut result = value;
+        for part in [half, rest] {
+            let bias = self.int(127);
+            let exponent = self.int_add(part, bias);
+            let power = self.shift_left(exponent, 23);
+            result = self.mul(result, power);
+        }
+        result
+    }
 }
 
 /// Horner's rule, highest power first.
@@ -83,46 +103,46 @@ pub(super) fn polynomial<M: Arithmetic>(m: &mut M, x: M::Value, coefficients: &[
     sum
 }
 
-/// `exp(x) = m * 2^n`: m, and the bits of `n + MAGIC`.
-fn exp_parts<M: Arithmetic>(m: &mut M, x: M::Value) -> (M::Value, M::Value) {
+/// Both polynomials at once, for each lane the one of its condition: twice the lanes for one chain of products.
+fn either<M: Arithmetic>(m: &mut M, first: M::Value, x: M::Value, if_so: &[f32], if_not: &[f32]) -> M::Value {
+    let mut sum = None;
+    for (&a, &b) in if_so.iter().zip(if_not) {
+        let (a, b) = (m.float(a), m.float(b));
+        let c = m.choose(first, a, b);
+        sum = Some(match sum {
+            Some(sum) => m.mul_add(sum, x, c),
+            None => c,
+        });
+    }
+    sum.unwrap_or(x)
+}
+
+/// The nearest whole number plus [`MAGIC`], that number, and `x` less so many times `ln 2`.
+fn reduce<M: Arithmetic>(m: &mut M, x: M::Value) -> [M::Value; 3] {
     let (log2e, magic) = (m.float(std::f32::consts::LOG2_E), m.float(MAGIC));
     let shifted = m.mul_add(x, log2e, magic);
     let n = m.sub(shifted, magic);
     let (high, low) = (m.float(-LN2_HIGH), m.float(-LN2_LOW));
     let r = m.mul_add(n, high, x);
-    let r = m.mul_add(n, low, r);
-    let p = polynomial(m, r, &EXP);
-    let square = m.mul(r, r);
-    let sum = m.mul_add(p, square, r);
-    let one = m.float(1.0);
-    (m.add(sum, one), shifted)
+    [shifted, n, m.mul_add(n, low, r)]
 }
 
 pub(super) fn exp<M: Arithmetic>(m: &mut M, x: M::Value) -> M::Value {
     let (high, low) = (m.float(89.0), m.float(-105.0));
     let x = m.smaller(high, x);
     let x = m.larger(low, x);
-    let (mantissa, bits) = exp_parts(m, x);
-    // In two halves, so that neither overflows and the result may be below the normal range.
-    let magic = m.int(MAGIC.to_bits() as i32);
-    let n = m.int_sub(bits, magic);
-    let half = m.shift_sign(n, 1);
-    let rest = m.int_sub(n, half);
-    let mut result = mantissa;
-    for part in [half, rest] {
-        let bias = m.int(127);
-        let exponent = m.int_add(part, bias);
-        let power = m.shift_left(exponent, 23);
-        result = m.mul(result, power);
-    }
-    result
+    let [shifted, n, r] = reduce(m, x);
+    let p = polynomial(m, r, &EXP);
+    let one = m.float(1.0);
+    let p = m.mul_add(p, r, one);
+    let p = m.mul_add(p, r, one);
+    m.scale(p, n, shifted)
 }
 
-/// For arguments of a small range: -80 to 80.
-fn exp_short<M: Arithmetic>(m: &mut M, x: M::Value) -> M::Value {
-    let (mantissa, bits) = exp_parts(m, x);
-    let exponent = m.shift_left(bits, 23);
-    m.int_add(mantissa, exponent)
+/// A value between 1/2 and 2 times `2^n`, both and the result in the normal range.
+fn scale_short<M: Arithmetic>(m: &mut M, value: M::Value, shifted: M::Value) -> M::Value {
+    let exponent = m.shift_left(shifted, 23);
+    m.int_add(value, exponent)
 }
 
 pub(super) fn log<M: Arithmetic>(m: &mut M, x: M::Value) -> M::Value {
@@ -168,48 +188,53 @@ pub(super) fn log<M: Arithmetic>(m: &mut M, x: M::Value) -> M::Value {
 
 pub(super) fn tanh<M: Arithmetic>(m: &mut M, x: M::Value) -> M::Value {
     let a = m.abs(x);
-    let square = m.mul(x, x);
-    let p = polynomial(m, square, &TANH);
-    let cube = m.mul(square, a);
-    let small = m.mul_add(p, cube, a);
-    // 1 - 2 / (exp(2 a) + 1), which is 1 from 9.1 on.
+    // From there on it is 1.
     let limit = m.float(9.25);
     let limited = m.smaller(limit, a);
+    let edge = m.float(0.625);
+    let beyond = m.less_equal(edge, a);
+    // a + a^3 * p(a^2), or r + r^2 * p(r) and 1 - 2 / (exp(2 a) + 1).
     let twice = m.add(limited, limited);
-    let e = exp_short(m, twice);
+    let [shifted, _, r] = reduce(m, twice);
+    let square = m.mul(limited, limited);
+    let power = m.choose(beyond, r, square);
+    let base = m.choose(beyond, r, limited);
+    let p = either(m, beyond, power, &EXP, &TANH);
+    let product = m.mul(power, base);
+    let small = m.mul_add(p, product, base);
     let (one, two) = (m.float(1.0), m.float(2.0));
+    let mantissa = m.add(small, one);
+    let e = scale_short(m, mantissa, shifted);
     let sum = m.add(e, one);
     let part = m.div(two, sum);
     let large = m.sub(one, part);
-    let edge = m.float(0.625);
-    let beyond = m.less_equal(edge, a);
     let result = m.choose(beyond, large, small);
     m.signed_like(result, x)
 }
 
 pub(super) fn erf<M: Arithmetic>(m: &mut M, x: M::Value) -> M::Value {
     let a = m.abs(x);
-    let square = m.mul(x, x);
-    let p = polynomial(m, square, &ERF_SMALL);
-    let small = m.mul_add(p, a, a);
-    let limit = m.float(4.0);
-    let t = m.smaller(limit, a);
-    let square = m.mul(t, t);
-    let [c0, c1, c2, c3, rest @ ..] = ERF_LARGE;
-    let r = polynomial(m, t, &[c0, c1]);
-    let u = polynomial(m, t, &[c2, c3]);
-    let mut r = m.mul_add(r, square, u);
-    for c in rest {
-        let c = m.float(c);
-        r = m.mul_add(r, t, c);
-    }
-    let minus = m.neg(t);
-    let r = m.mul_add(r, t, minus);
-    let e = exp_short(m, r);
-    let one = m.float(1.0);
-    let large = m.sub(one, e);
-    let edge = m.float(0.927_734_4);
+    let limit = m.float(ERF_LIMIT);
+    let limited = m.smaller(limit, a);
+    let edge = m.float(ERF_EDGE);
     let beyond = m.less(edge, a);
+    let square = m.mul(a, a);
+    let power = m.choose(beyond, limited, square);
+    let [large @ .., last] = ERF_LARGE;
+    let p = either(m, beyond, power, &large, &ERF_SMALL);
+    let last = m.float(last);
+    let last = m.choose(beyond, last, a);
+    let small = m.mul_add(p, limited, last);
+    // 1 - 2^small; the fraction is exact.
+    let magic = m.float(MAGIC);
+    let shifted = m.add(small, magic);
+    let n = m.sub(shifted, magic);
+    let r = m.sub(small, n);
+    let p = polynomial(m, r, &EXP2);
+    let one = m.float(1.0);
+    let p = m.mul_add(p, r, one);
+    let e = scale_short(m, p, shifted);
+    let large = m.sub(one, e);
     let result = m.choose(beyond, large, small);
     m.signed_like(result, x)
 }

@@ -6,14 +6,15 @@ use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Type, types};
 
 use super::emit::{Emit, Refusal};
 use super::functions::{
-    self, Arithmetic, COS, ERF_LARGE, ERF_SMALL, EXP, LN2_HIGH, LN2_LOW, LOG, MAGIC, SIN, TANH, TRIG_LIMIT, polynomial,
+    self, Arithmetic, COS, ERF_EDGE, ERF_LARGE, ERF_LIMIT, ERF_SMALL, EXP, EXP2, LN2_HIGH, LN2_LOW, LOG, MAGIC, SIN,
+    TANH, TRIG_LIMIT, polynomial,
 };
 use super::symbols::Symbol;
 use crate::codegen::loops::{Expr, Stmt};
 use crate::ops::{DType, Unary};
 
 /// The other constants that occur by lanes.
-const OTHERS: [f32; 20] = [
+const OTHERS: [f32; 21] = [
     MAGIC,
     TRIG_LIMIT,
     -LN2_HIGH,
@@ -33,7 +34,8 @@ const OTHERS: [f32; 20] = [
     f32::NEG_INFINITY,
     9.25,
     0.625,
-    4.0,
+    ERF_EDGE,
+    ERF_LIMIT,
 ];
 const INTEGERS: [i32; 5] = [MAGIC.to_bits() as i32, 127, std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32, i32::MIN, 1];
 
@@ -42,12 +44,13 @@ const INTEGERS: [i32; 5] = [MAGIC.to_bits() as i32, 127, std::f32::consts::FRAC_
 #[repr(align(16))]
 struct Splat(#[allow(dead_code, reason = "read by generated code")] [u32; 4]);
 
-const TABLE_LEN: usize =
-    EXP.len() + LOG.len() + TANH.len() + SIN.len() + COS.len() + ERF_SMALL.len() + ERF_LARGE.len() + 25;
+const TABLE_LEN: usize = WORDS_OF_LISTS + OTHERS.len() + INTEGERS.len();
+const WORDS_OF_LISTS: usize =
+    EXP.len() + EXP2.len() + LOG.len() + TANH.len() + SIN.len() + COS.len() + ERF_SMALL.len() + ERF_LARGE.len();
 
 /// Bits of all constants.
 const WORDS: [u32; TABLE_LEN] = {
-    let lists: [&[f32]; 8] = [&EXP, &LOG, &TANH, &SIN, &COS, &ERF_SMALL, &ERF_LARGE, &OTHERS];
+    let lists: [&[f32]; 9] = [&EXP, &EXP2, &LOG, &TANH, &SIN, &COS, &ERF_SMALL, &ERF_LARGE, &OTHERS];
     let mut words = [0; TABLE_LEN];
     let (mut at, mut list) = (0, 0);
     while list < lists.len() {
@@ -300,10 +303,6 @@ impl Arithmetic for On<'_, Emit<'_, '_>> {
         }
         let product = self.emit.b.ins().fmul(a, b);
         self.emit.b.ins().fadd(product, c)
-    }
-
-    fn neg(&mut self, a: ir::Value) -> ir::Value {
-        self.emit.b.ins().fneg(a)
     }
 
     fn abs(&mut self, a: ir::Value) -> ir::Value {

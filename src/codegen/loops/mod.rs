@@ -5,6 +5,7 @@ pub mod builder;
 mod index;
 mod interp;
 mod ir;
+mod keep;
 mod parse;
 pub mod scalar;
 pub mod text;

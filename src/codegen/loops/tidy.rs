@@ -13,6 +13,9 @@ pub fn tidy(mut kernel: Kernel) -> Kernel {
     drop_unused(&mut kernel);
     merge_block(&mut kernel.body);
     choose_kinds(&mut kernel.body);
+    if super::keep::keep(&mut kernel) > 0 {
+        drop_unused(&mut kernel);
+    }
     sink(&mut kernel.body);
     renumber(kernel)
 }

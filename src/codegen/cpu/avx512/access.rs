@@ -10,8 +10,11 @@ use super::select::Select;
 use crate::codegen::cpu::emit::Refusal;
 use crate::codegen::cpu::memory::{fenced, stored};
 use crate::codegen::cpu::wide::{bound_is_wide, has_wide_term, index_is_wide, stride_of};
-use crate::codegen::loops::{Bound, BufferArg, Index, Value};
+use crate::codegen::loops::{Access, Bound, BufferArg, Index, Value};
 use crate::ops::{Binary, DType};
+
+/// Elements of four bytes that caches may hold.
+const CACHED: usize = 1 << 23;
 
 /// A term of an index that is the same in all lanes, or that of the first lane.
 #[derive(Clone, Copy)]
@@ -80,7 +83,7 @@ impl Select<'_> {
         })
     }
 
-    fn memory(&mut self, buffer: BufferArg, index: &Index) -> Result<Memory, Refusal> {
+    pub fn memory(&mut self, buffer: BufferArg, index: &Index) -> Result<Memory, Refusal> {
         let size = self.kernel.buffers[buffer.0 as usize].dtype.bytes() as i64;
         let mut parts = self.parts(index, size)?;
         let depth = self.nest.depth();
@@ -300,7 +303,9 @@ impl Select<'_> {
                 from = self.in_vector(sum);
             }
             let lanes = self.guarded(guard)?;
-            self.nest.push(Inst::Store { from, at, dtype, lanes });
+            let far = lanes == Lanes::All && self.leaves_caches(buffer, index);
+            self.nest.code.far |= far;
+            self.nest.push(Inst::Store { from, at, dtype, lanes, far });
             return Ok(());
         }
         self.words_only(dtype)?;
@@ -330,6 +335,22 @@ impl Select<'_> {
         let lanes = self.guarded(guard)?;
         self.nest.push(Inst::Scatter { from, base, index: steps, lanes });
         Ok(())
+    }
+
+    /// Whether a result is so large that nothing of it is still in a cache when it is read. Such a store need not fetch
+    /// the line that it overwrites, which is a third of the memory's work. Buffers begin at multiples of 64 bytes, and
+    /// loops over lanes are cut at multiples of sixteen.
+    fn leaves_caches(&self, buffer: BufferArg, index: &Index) -> bool {
+        let decl = &self.kernel.buffers[buffer.0 as usize];
+        let Some(lanes) = &self.lanes else { return false };
+        let whole = |stride: i64| stride % super::select::LANES == 0;
+        self.alone
+            && decl.access == Access::Write
+            && decl.dtype.bytes() == 4
+            && decl.len >= CACHED
+            && whole(index.offset)
+            && index.values.is_empty()
+            && index.terms.iter().all(|&(var, stride)| var == lanes.var || whole(stride))
     }
 
     fn store_one(

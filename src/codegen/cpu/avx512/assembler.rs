@@ -266,6 +266,18 @@ impl Assembler {
         self.address(from.0, at);
     }
 
+    /// What was stored is seen before what is stored from now on (`sfence`).
+    pub fn fence(&mut self) {
+        self.bytes.extend([0x0f, 0xae, 0xf8]);
+    }
+
+    /// Into all caches (`prefetcht0`).
+    pub fn prefetch(&mut self, at: Address) {
+        self.rex(false, 0, at.index.map_or(0, |i| i.0.0), at.base.0);
+        self.bytes.extend([0x0f, 0x18]);
+        self.address(1, at);
+    }
+
     pub fn add(&mut self, to: Gpr, other: Gpr) {
         self.general(&[0x03], to.0, other);
     }

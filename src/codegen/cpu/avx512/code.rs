@@ -43,6 +43,8 @@ pub enum Two {
     Smaller,
     /// `a > b ? a : b` of floats.
     Larger,
+    /// `a * 2^b` for a whole number `b`, rounded once.
+    Scale,
     IntAdd,
     IntSub,
     IntMul,
@@ -217,12 +219,18 @@ pub enum Inst {
         at: Memory,
         dtype: DType,
         lanes: Lanes,
+        /// Past the caches, to a multiple of 64 bytes.
+        far: bool,
     },
     /// The first lane.
     StoreOne {
         from: V,
         at: Memory,
         dtype: DType,
+    },
+    /// Memory that is read soon is brought near.
+    Prefetch {
+        at: Memory,
     },
     /// Words to `base + 4 * index`, all different.
     Scatter {
@@ -324,6 +332,8 @@ pub struct Code {
     pub marks: usize,
     /// Whether there are accesses to pairs, which take masks of their own.
     pub pairs: bool,
+    /// Whether anything is stored past the caches.
+    pub far: bool,
 }
 
 /// A register of either kind.
@@ -430,6 +440,7 @@ impl Inst {
                 read(Vector(*from));
                 memory(at, &mut read);
             }
+            Inst::Prefetch { at } => memory(at, &mut read),
             Inst::Scatter { from, base, index, .. } => {
                 read(Vector(*from));
                 read(General(*base));

@@ -23,6 +23,8 @@ const PAIRS_LOW: Mask = Mask(4);
 const PAIRS_HIGH: Mask = Mask(5);
 const PAIRS_ALL: Mask = Mask(6);
 const EVEN: Mask = Mask(7);
+/// The results of comparisons, where no pairs need these.
+const LATEST: [Mask; 4] = [Mask(4), Mask(5), Mask(6), Mask(7)];
 
 /// Where arguments are passed, and those registers that the caller expects back.
 const ARGUMENTS: [Gpr; 6] = [Gpr(7), Gpr(6), Gpr(2), Gpr(1), Gpr(8), Gpr(9)];
@@ -31,6 +33,7 @@ const KEPT: [u8; 5] = [3, 12, 13, 14, 15];
 pub const MOVE: Opcode = op(1, 0, 0x28);
 const LOAD: Opcode = op(1, 0, 0x10);
 const STORE: Opcode = op(1, 0, 0x11);
+const STORE_FAR: Opcode = op(1, 0, 0x2b);
 pub const BROADCAST: Opcode = op(2, 1, 0x18);
 pub const LOGIC: Opcode = op(3, 1, 0x25);
 const MASK_TO_LANES: Opcode = op(2, 2, 0x38);
@@ -41,7 +44,7 @@ pub fn encode(code: &Code, allocation: &Allocation) -> Vec<u8> {
         asm.lanes(*table);
     }
     let marks = (0..code.marks).map(|_| asm.label()).collect();
-    let mut e = Encoder { asm, allocation, marks, tables: &code.tables, pairs: code.pairs };
+    let mut e = Encoder { asm, allocation, marks, tables: &code.tables, pairs: code.pairs, latest: [None; 4], next: 0 };
     e.enter();
     if code.pairs {
         for (mask, bits) in [(PAIRS_ALL, 0x7fff), (EVEN, 0x5555)] {
@@ -51,6 +54,9 @@ pub fn encode(code: &Code, allocation: &Allocation) -> Vec<u8> {
     }
     for inst in &code.insts {
         e.inst(inst);
+    }
+    if code.far {
+        e.asm.fence();
     }
     e.leave();
     e.asm.finish()
@@ -62,6 +68,10 @@ pub struct Encoder<'a> {
     marks: Vec<Label>,
     tables: &'a [[u32; 16]],
     pairs: bool,
+    /// The comparisons whose lanes are still in [`LATEST`].
+    latest: [Option<V>; 4],
+    /// Which of them goes next.
+    next: usize,
 }
 
 impl Encoder<'_> {
@@ -206,7 +216,30 @@ impl Encoder<'_> {
         self.asm.evex(code, register.0, None, operand, Form { mask, zero, width: 2 }, None);
     }
 
+    /// The mask register that holds the lanes of a comparison's result.
+    pub fn lanes_in_mask(&self, v: V) -> Option<Mask> {
+        self.latest.iter().position(|l| *l == Some(v)).map(|at| LATEST[at])
+    }
+
+    /// Forgets masks that no longer are what a register holds.
+    fn forget(&mut self, inst: &Inst) {
+        if let Inst::Place(_) = inst {
+            // Other ways lead there too.
+            self.latest = [None; 4];
+        }
+        let latest = &mut self.latest;
+        inst.registers(
+            |_| (),
+            |written| {
+                for known in latest.iter_mut() {
+                    *known = known.filter(|v| Register::Vector(*v) != written);
+                }
+            },
+        );
+    }
+
     fn inst(&mut self, inst: &Inst) {
+        self.forget(inst);
         match inst {
             Inst::Splat { to, from } => {
                 let target = self.target(*to);
@@ -220,8 +253,13 @@ impl Encoder<'_> {
                 let a = self.vector(*a, HELP[1]);
                 let b = self.operand(*b);
                 let (code, immediate) = comparison(*test, *kind);
-                self.asm.evex(code, SCRATCH.0, Some(a), b, FULL, Some(immediate));
-                self.lanes_of(SCRATCH, *to);
+                let mask = if self.pairs { SCRATCH } else { LATEST[self.next] };
+                self.asm.evex(code, mask.0, Some(a), b, FULL, Some(immediate));
+                self.lanes_of(mask, *to);
+                if !self.pairs {
+                    self.latest[self.next] = Some(*to);
+                    self.next = (self.next + 1) % LATEST.len();
+                }
             }
             Inst::Select { to, mask, a, b } => self.select(*to, *mask, *a, *b),
             Inst::Extremum { larger, to, a, b } => self.extremum(*larger, *to, *a, *b),
@@ -323,10 +361,14 @@ impl Encoder<'_> {
                 self.copy_mask(*lanes);
                 self.asm.indexed(op(2, 1, 0xa2), from, base, index, 4, SCRATCH);
             }
-            Inst::Store { from, at, dtype, lanes } => {
+            Inst::Store { from, at, dtype, lanes, far } => {
                 let at = Operand::Memory(self.address(at));
                 let from = self.narrowed(*from, *dtype);
-                let code = if dtype.bytes() == 1 { op(2, 2, 0x31) } else { STORE };
+                let code = match dtype.bytes() {
+                    1 => op(2, 2, 0x31),
+                    _ if *far => STORE_FAR,
+                    _ => STORE,
+                };
                 self.masked(code, from, at, mask_of(*lanes), false);
             }
             Inst::StoreOne { from, at, dtype } => {
@@ -340,6 +382,10 @@ impl Encoder<'_> {
                     let form = Form { width: 0, ..FULL };
                     self.asm.evex(op(1, 2, 0x11), from.0, None, Operand::Memory(at), form, None);
                 }
+            }
+            Inst::Prefetch { at } => {
+                let at = self.address(at);
+                self.asm.prefetch(at);
             }
             Inst::GuardBegin { tail: true } => self.asm.mask_copy(GUARD, TAIL),
             Inst::GuardBegin { tail: false } => self.asm.mask_ones(GUARD),

@@ -6,6 +6,7 @@ use super::code::{Kind, One, Source, Test, Two, V};
 use super::encode::{BROADCAST, Encoder, HELP, LOGIC, MOVE, SCRATCH};
 
 const COMPARE_FLOATS: Opcode = op(1, 0, 0xc2);
+const BLEND: Opcode = op(2, 1, 0x65);
 const COMPARE_SIGNED: Opcode = op(3, 1, 0x1f);
 pub const COMPARE_UNSIGNED: Opcode = op(3, 1, 0x1e);
 
@@ -109,9 +110,18 @@ impl Encoder<'_> {
         }
     }
 
-    /// Truth tables of `mask ? a : b`, by which of the three the result's register holds.
+    /// `mask ? a : b`: by the mask register if that still holds the comparison, else by the truth tables, which differ by
+    /// what of the three the result's register holds.
     pub fn select(&mut self, to: V, mask: V, a: Source, b: Source) {
         let target = self.target(to);
+        if let Some(lanes) = self.lanes_in_mask(mask) {
+            let b = self.vector(b, HELP[0]);
+            let a = self.operand(a);
+            let form = Form { mask: lanes, ..FULL };
+            self.asm.evex(BLEND, target.0, Some(b), a, form, None);
+            self.done(to);
+            return;
+        }
         let mask = self.vector(Source::Value(mask), HELP[0]);
         if self.in_register(a) == Some(target) && mask != target {
             let b = self.operand(b);
@@ -150,6 +160,7 @@ fn two_code(which: Two) -> Opcode {
         Two::Div => op(1, 0, 0x5e),
         Two::Smaller => op(1, 0, 0x5d),
         Two::Larger => op(1, 0, 0x5f),
+        Two::Scale => op(2, 1, 0x2c),
         Two::IntAdd => op(1, 1, 0xfe),
         Two::IntSub => op(1, 1, 0xfa),
         Two::IntMul => op(2, 1, 0x40),

@@ -6,6 +6,7 @@
 //! the same bits on a machine with fused multiply-add.
 
 mod access;
+mod ahead;
 mod assembler;
 mod code;
 mod encode;
@@ -14,6 +15,7 @@ mod forms;
 mod nest;
 mod registers;
 mod select;
+mod unroll;
 mod values;
 
 use super::emit::{Entry, Refusal};

@@ -22,16 +22,16 @@ pub enum Known {
 }
 
 pub struct Level {
-    insts: Vec<Inst>,
-    loops: Vec<(usize, usize)>,
+    pub insts: Vec<Inst>,
+    pub loops: Vec<(usize, usize)>,
     pub var: Option<LoopVar>,
     /// The counter, and how it changes.
     pub counter: Option<G>,
-    step: i64,
+    pub step: i64,
     begin: Begin,
     known: HashMap<Known, G>,
     /// Multiples of the counter that go along with it.
-    multiples: Vec<(i64, G)>,
+    pub multiples: Vec<(i64, G)>,
 }
 
 #[derive(Clone, Copy, Debug)]

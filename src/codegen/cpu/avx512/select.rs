@@ -35,6 +35,8 @@ pub struct Select<'k> {
     /// What each value is, and the level at which it was made.
     slots: Vec<Option<(Source, usize)>>,
     pub lanes: Option<LaneLoop>,
+    /// Whether the kernel is all that its buffers are for now: no tile of something larger.
+    pub alone: bool,
 }
 
 pub fn select(kernel: &Kernel, entry: Entry) -> Result<Code, Refusal> {
@@ -42,7 +44,13 @@ pub fn select(kernel: &Kernel, entry: Entry) -> Result<Code, Refusal> {
     if let Some(other) = kernel.values.iter().chain(kernel.buffers.iter().map(|b| &b.dtype)).find(|d| !supported(d)) {
         return Err(format!("{other} is not computed in lanes of 32 bits"));
     }
-    let mut select = Select { kernel, nest: Nest::new(), slots: vec![None; kernel.values.len()], lanes: None };
+    let mut select = Select {
+        kernel,
+        nest: Nest::new(),
+        slots: vec![None; kernel.values.len()],
+        lanes: None,
+        alone: matches!(entry, Entry::Range),
+    };
     match entry {
         Entry::Range => select.range()?,
         Entry::Tile => select.tile()?,
@@ -72,6 +80,7 @@ impl<'k> Select<'k> {
             return Err(shape.into());
         };
         let arguments: Vec<G> = (2..6).map(|n| self.nest.argument(n)).collect();
+        self.bring_near(*row, *column, &arguments, body)?;
         self.serial_loop(*row, Span::Part(arguments[0], arguments[1]), |s| {
             s.block(before_row)?;
             s.any_loop(*column, Span::Part(arguments[2], arguments[3]), *kind, body)
@@ -179,18 +188,32 @@ impl<'k> Select<'k> {
     ) -> Result<(), Refusal> {
         let counter = self.start(span);
         self.lanes = Some(LaneLoop { var, wide, active: Lanes::All });
-        let limit = match span {
-            Span::Whole(n) => Limit::Constant(n as i64 / LANES * LANES),
-            Span::Part(_, end) => {
-                // The last counter from which a whole group is left, and one more.
-                let depth = self.nest.depth();
-                Limit::Value(self.nest.shifted(depth, end, 1 - LANES))
-            }
+        // Whole groups: several at once, then one at a time.
+        let mut begin = begin_of(span);
+        let mut groups = match span {
+            Span::Whole(n) => n / LANES as usize,
+            Span::Part(..) => usize::MAX,
         };
-        if limit != Limit::Constant(0) {
-            self.nest.open(Some(var), Some(counter), LANES, begin_of(span));
+        let mut done = 0;
+        while groups > 0 {
+            self.nest.open(Some(var), Some(counter), LANES, begin);
             body(self)?;
+            let turns = if done == 0 { self.nest.unroll(groups) } else { 1 };
+            let limit = match span {
+                Span::Whole(_) => {
+                    done += groups / turns * turns;
+                    groups %= turns;
+                    Limit::Constant(done as i64 * LANES)
+                }
+                Span::Part(_, end) => {
+                    (groups, done) = (if turns > 1 { 1 } else { 0 }, 1);
+                    // The last counter from which as many groups are left, and one more.
+                    let outside = self.nest.depth() - 1;
+                    Limit::Value(self.nest.shifted(outside, end, 1 - LANES * turns as i64))
+                }
+            };
             self.nest.close_loop(limit, matches!(span, Span::Part(..)));
+            begin = Begin::At(counter);
         }
         let rest = match span {
             Span::Whole(n) => n as i64 % LANES,

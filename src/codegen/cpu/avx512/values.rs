@@ -245,10 +245,6 @@ impl Arithmetic for Select<'_> {
         self.made(|to| Inst::MulAdd { to, a, b, c })
     }
 
-    fn neg(&mut self, a: Source) -> Source {
-        self.two(Two::Xor, a, Source::Splat(SIGN))
-    }
-
     fn abs(&mut self, a: Source) -> Source {
         self.two(Two::And, a, Source::Splat(!SIGN))
     }
@@ -299,6 +295,10 @@ impl Arithmetic for Select<'_> {
 
     fn to_float(&mut self, a: Source) -> Source {
         self.one(One::ToFloat, a)
+    }
+
+    fn scale(&mut self, value: Source, n: Source, _shifted: Source) -> Source {
+        self.two(Two::Scale, value, n)
     }
 
     fn signed_like(&mut self, value: Source, x: Source) -> Source {
