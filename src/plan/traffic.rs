@@ -100,9 +100,25 @@ fn touches(plan: &Plan, work: &Work) -> Vec<Touch> {
 fn by_kernel(kernel: &Kernel, args: &[BufferId], out: &mut Vec<Touch>) {
     let mut used = vec![0usize; kernel.buffers.len()];
     count(&kernel.body, 1, &mut used);
-    for ((decl, buffer), used) in kernel.buffers.iter().zip(args).zip(used) {
-        let times = if decl.access == Access::ReadWrite { 2 } else { 1 };
+    for (i, ((decl, buffer), used)) in kernel.buffers.iter().zip(args).zip(used).enumerate() {
+        // What is stored before it is read comes from no further than the nearest cache.
+        let mut accesses = Vec::new();
+        order(&kernel.body, i, &mut accesses);
+        let kept = accesses.first() == Some(&true) && accesses.contains(&false);
+        let times = if decl.access == Access::ReadWrite && !kept { 2 } else { 1 };
         out.push(Touch { buffer: *buffer, bytes: used.min(decl.len) * decl.dtype.bytes(), times });
+    }
+}
+
+/// The accesses to a buffer as they are written: true for those that store.
+fn order(body: &[Stmt], which: usize, out: &mut Vec<bool>) {
+    for stmt in body {
+        match stmt {
+            Stmt::Let { expr: Expr::Load { buffer, .. }, .. } if buffer.0 as usize == which => out.push(false),
+            Stmt::Store { buffer, accumulate, .. } if buffer.0 as usize == which => out.push(!accumulate),
+            Stmt::For { body, .. } | Stmt::Fold { body, .. } => order(body, which, out),
+            _ => {}
+        }
     }
 }
 
