@@ -47,6 +47,31 @@ fn vector_loops_of_all_lengths_and_offsets() {
 }
 
 #[test]
+fn long_bodies_of_all_lengths() {
+    let mut kernels = Vec::new();
+    let mut random = Random(7);
+    for n in (1..70).chain([95, 96, 127, 128, 129, 160, 255, 256]) {
+        let body = "%0 = load b0[i1 + 1] %1 = load b1[i1] %2 = mul.f32 %0, %1 %3 = add.f32 %2, %0 %4 = abs.f32 %3
+            %5 = sub.f32 %4, %1 %6 = lt.f32 %5, %0 %7 = select.f32 %6, %5, %1 %8 = max.f32 %7, %0 %9 = const.f32 0.5
+            %10 = mul.f32 %8, %9 %11 = counter 3*i0 + 2*i1 - 5 %12 = cast.f32 %11 %13 = add.f32 %10, %12
+            %14 = floor.f32 %13 %15 = neg.f32 %14 %16 = min.f32 %15, %13";
+        let len = n + 1;
+        let head = format!("kernel k(b0: f32[{len}] read, b1: f32[{len}] readwrite)");
+        for source in [
+            format!("{head} {{ serial i0 in 0..2 {{ vector i1 in 0..{n} {{ {body} store b1[i1], %16 }} }} }}"),
+            format!(
+                "{head} {{ serial i0 in 0..2 {{ %17 = fold sum vector i1 in 0..{n} {{ {body} yield %16 }} store b1[i0], %17 }} }}"
+            ),
+        ] {
+            let kernel = parse(&source);
+            let buffers = kernel.buffers.iter().map(|b| random.data(b.dtype, b.len)).collect();
+            kernels.push((kernel, buffers, 0.0));
+        }
+    }
+    check_all(kernels);
+}
+
+#[test]
 fn folds_have_a_fixed_order() {
     let mut kernels = Vec::new();
     let mut random = Random(2);

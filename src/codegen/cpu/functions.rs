@@ -218,12 +218,12 @@ pub(super) fn erf<M: Arithmetic>(m: &mut M, x: M::Value) -> M::Value {
     let limited = m.smaller(limit, a);
     let edge = m.float(ERF_EDGE);
     let beyond = m.less(edge, a);
-    let square = m.mul(a, a);
+    let square = m.mul(limited, limited);
     let power = m.choose(beyond, limited, square);
     let [large @ .., last] = ERF_LARGE;
     let p = either(m, beyond, power, &large, &ERF_SMALL);
     let last = m.float(last);
-    let last = m.choose(beyond, last, a);
+    let last = m.choose(beyond, last, limited);
     let small = m.mul_add(p, limited, last);
     // 1 - 2^small; the fraction is exact.
     let magic = m.float(MAGIC);

@@ -412,4 +412,22 @@ mod tests {
         );
         assert!(planes.starts_with("serial i0 in 0..10 {\n%1 = fold sum vector i1 in 0..200"), "{planes}");
     }
+
+    #[test]
+    fn expensive_values_of_a_row_are_computed_once() {
+        let body = |second: &str| {
+            tidied(&format!(
+                "serial i0 in 0..100 {{
+                   %2 = fold sum i1 in 0..600 {{ %0 = load b0[600*i0 + i1] %1 = exp.f32 %0 yield %1 }}
+                   serial i2 in 0..600 {{ %3 = load b0[600*i0 + i2] %4 = {second}.f32 %3 %5 = div.f32 %4, %2
+                     store b1[600*i0 + i2], %5 }} }}"
+            ))
+        };
+        let text = body("exp");
+        assert_eq!(text.matches("exp.f32").count(), 1, "{text}");
+        assert_eq!(text.matches("store b1").count(), 2, "{text}");
+        assert_eq!(text.matches("load b1").count(), 2, "{text}");
+        // Another value is no reason, and the result stays where it is.
+        assert_eq!(body("log").matches("store b1").count(), 1);
+    }
 }
