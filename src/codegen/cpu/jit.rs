@@ -20,8 +20,9 @@ use super::symbols::Symbol;
 use crate::codegen::loops::Kernel;
 use crate::diag::{Diagnostic, codes};
 
-/// `args`: one pointer a buffer, that of one of 32 MiB or more to a multiple of 64 bytes; then the iterations of the outermost loop, `begin..end`. If that is a vector loop, both are
-/// multiples of [`LANES`](super::LANES), or the end is the loop's. Other kernels ignore the range.
+/// `args`: one pointer a buffer; then the iterations of the outermost loop, `begin..end`. If that is a vector loop, both are
+/// multiples of [`LANES`](super::LANES), or the end is the loop's. Other kernels ignore the range. Buffers of 32 MiB or
+/// more begin at multiples of 64 bytes, and vector loops over them are cut at multiples of 16.
 pub type RangeFn = unsafe extern "C" fn(*const *mut u8, usize, usize);
 /// `args`, batch, rows from and to, columns from and to: any ranges inside the loops.
 pub type TileFn = unsafe extern "C" fn(*const *mut u8, usize, usize, usize, usize, usize);
