@@ -22,7 +22,7 @@ pub struct Args {
     /// Stop after this many steps; else after about two seconds, five steps at least
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
-    /// What runs it: cpu or interpreter
+    /// What runs it: cpu, cuda or interpreter
     #[arg(long, default_value = "cpu", value_parser = input::target)]
     target: Target,
     /// The threads that a step is cut for

@@ -24,7 +24,7 @@ pub struct Args {
     /// The entry that `--emit` shows: train or eval
     #[arg(long, value_name = "ENTRY")]
     entry: Option<String>,
-    /// What it is compiled for: cpu or interpreter
+    /// What it is compiled for: cpu, cuda or interpreter
     #[arg(long, default_value = "cpu", value_parser = input::target)]
     target: Target,
     /// The threads that a step is cut for

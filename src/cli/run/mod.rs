@@ -41,7 +41,7 @@ pub struct Args {
     pub file: PathBuf,
     /// A task of the file, or `evaluate`
     pub task: Option<String>,
-    /// What runs it: cpu or interpreter (slow, double precision, for comparison)
+    /// What runs it: cpu, cuda or interpreter (slow, double precision, for comparison)
     #[arg(long, value_parser = input::target)]
     pub target: Option<Target>,
     /// Threads; the result does not depend on them. One a core if none

@@ -149,7 +149,7 @@ fn is_digit(kernel: &Kernel, all: &[&Touch], var: LoopVar, fixed: &[LoopVar], ex
                 low += (s * a).min(s * b);
                 high += (s * a).max(s * b);
             }
-            let offset = if rest.offset >= 0 { rest.offset % unit } else { rest.offset };
+            let offset = (rest.offset + unit / 2).rem_euclid(unit) - unit / 2;
             lowest = lowest.min(low + offset);
             highest = highest.max(high + offset);
         }

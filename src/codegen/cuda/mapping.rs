@@ -176,3 +176,57 @@ fn team(kernel: &Kernel, chain: &[(LoopVar, usize)], total: usize, leaf: &[Stmt]
         _ => Team::Block(1024),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codegen::cuda;
+    use crate::codegen::loops::text::parse;
+
+    fn team_of(body: &str) -> (usize, Team) {
+        let head = "kernel k(b0: f32[65536] read, b1: f32[65536] readwrite, b2: i32[256] read)";
+        let kernel = parse(&format!("{head} {{\n{body}\n}}\n")).unwrap();
+        crate::codegen::loops::verify(&kernel).unwrap();
+        let mapping = map(&kernel, &extents(&kernel));
+        (mapping.total, mapping.team)
+    }
+
+    #[test]
+    fn teams_fit_what_is_left_inside() {
+        let each =
+            "serial i0 in 0..64 { vector i1 in 0..1024 { %0 = load b0[1024*i0 + i1] store b1[1024*i0 + i1], %0 } }";
+        assert_eq!(team_of(each), (65536, Team::Thread));
+        let rows = "parallel i0 in 0..64 { %1 = fold sum vector i1 in 0..1024 { %0 = load b0[1024*i0 + i1] yield %0 } store b1[i0], %1 }";
+        assert_eq!(team_of(rows), (64, Team::Block(128)));
+        let columns =
+            "vector i0 in 0..64 { %1 = fold sum i1 in 0..1024 { %0 = load b0[64*i1 + i0] yield %0 } store b1[i0], %1 }";
+        assert_eq!(team_of(columns), (64, Team::Column(32)));
+    }
+
+    #[test]
+    fn running_sums_keep_their_order() {
+        let along = "parallel i0 in 0..64 { serial i1 in 0..1024 {
+            %0 = load b1[1024*i0 + i1 - 1] if i1 - 1 in 0..1024 else 0
+            %1 = load b0[1024*i0 + i1] %2 = add.f32 %0, %1 store b1[1024*i0 + i1], %2 } }";
+        assert_eq!(team_of(along), (64, Team::Thread));
+        let across = "serial i0 in 0..64 { serial i1 in 0..1024 {
+            %0 = load b1[i0 + 64*i1 - 64] if i1 - 1 in 0..1024 else 0
+            %1 = load b0[i0 + 64*i1] %2 = add.f32 %0, %1 store b1[i0 + 64*i1], %2 } }";
+        assert_eq!(team_of(across), (64, Team::Thread));
+    }
+
+    #[test]
+    fn scatters_have_a_warp_a_place() {
+        let text = "kernel k(b0: f32[65536] read, b1: f32[4096] readwrite, b2: i32[256] read) {
+            %0 = const.f32 0
+            serial i0 in 0..16 { vector i1 in 0..256 { store b1[256*i0 + i1], %0 } }
+            serial i2 in 0..256 { %1 = load b2[i2] vector i3 in 0..256 {
+              %2 = load b0[256*i2 + i3] add b1[256*%1 + i3], %2 if %1 in 0..16 } }
+        }";
+        let kernel = parse(text).unwrap();
+        crate::codegen::loops::verify(&kernel).unwrap();
+        let source = cuda::kernel(&kernel).unwrap();
+        assert!(source.text().contains("__ballot_sync"), "{}", source.text());
+        assert_eq!(source.grid.blocks, 2);
+    }
+}

@@ -7,7 +7,7 @@ use super::mapping::{Mapping, THREADS, Team, launch_bounds, only_loop};
 use super::scalar;
 use super::{Grid, Source};
 use crate::codegen::loops::{Expr, Index, Kernel, LoopVar, Stmt, Value};
-use crate::ops::{Binary, DType};
+use crate::ops::Binary;
 use std::fmt::Write;
 
 /// Fewer rows are added one after the other.

@@ -59,8 +59,10 @@ impl WorkspaceSizes for Workspaces {
     fn bytes(&self, work: &Work) -> usize {
         match work {
             Work::Matmul { dtype, batch, m, n, k, .. } => scratch(*dtype, *batch, *m, *n, *k),
-            // Of f64 as well; a plan does not say here.
-            Work::Conv { pass, shape, .. } => conv_scratch(DType::F64, *pass, shape),
+            // The work does not say its dtype, and their tiles differ.
+            Work::Conv { pass, shape, .. } => {
+                conv_scratch(DType::F32, *pass, shape).max(conv_scratch(DType::F64, *pass, shape))
+            }
             _ => 0,
         }
     }
