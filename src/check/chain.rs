@@ -27,7 +27,12 @@ impl Checker<'_> {
         for (number, item) in items.iter().enumerate() {
             let name = item.name.as_ref().map_or(number.to_string(), |n| n.name.clone());
             match self.no_act(item, "a chain").and_then(|()| self.chain_item(&item.value, &name, scope)) {
-                Some(value) => made.push((name, value, item.value.span)),
+                Some(value) => {
+                    if let Some(name) = &item.name {
+                        self.sight(name.span, &value);
+                    }
+                    made.push((name, value, item.value.span));
+                }
                 None => whole = false,
             }
         }

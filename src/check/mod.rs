@@ -204,7 +204,9 @@ impl Checker<'_> {
                 program.tasks.push(task);
             }
         }
-        for (key, name) in &items {
+        // Whether something is used only a look at everything tells.
+        let everything = self.watch.as_ref().is_none_or(|w| w.only.is_none());
+        for (key, name) in items.iter().filter(|_| everything) {
             if let Some((Def::Data(_), span)) = self.defs.get(key).cloned()
                 && !self.used_data.contains(key)
             {

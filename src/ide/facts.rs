@@ -2,9 +2,10 @@
 
 use super::{MAIN, Syntax};
 use crate::check::{self, DataFacts, Program, Sights, VarKind, Watch};
-use crate::diag::{self, Diagnostic};
+use crate::diag::{self, Diagnostic, Severity};
 use crate::dims::Dim;
 use crate::graph::TensorType;
+use crate::lint::{self, Levels};
 use crate::source::{Sources, Span};
 use crate::syntax::ast::{File, ItemKind};
 use crate::uses::{self, Files};
@@ -77,6 +78,13 @@ pub(super) fn program(input: &Input, syntax: &Syntax) -> (Program, Sources, Vec<
         check::check_watched(&mut sources, tree, uses, &diagnostics, input.data, Some(watch));
     diagnostics.extend(absent);
     diagnostics.extend(found);
+    let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
+    if !broken {
+        diagnostics.extend(lint::lint(&program, &sources));
+    }
+    diag::tidy(&mut diagnostics);
+    // Whether a comment allows something in vain only a look at everything tells.
+    lint::settle(&mut diagnostics, &sources, &Levels::default(), !broken && input.only.is_none());
     diag::tidy(&mut diagnostics);
     (program, sources, diagnostics, sights)
 }

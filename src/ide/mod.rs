@@ -4,7 +4,7 @@
 //! A text's tree and names are read anew with every keystroke ([`Syntax`]); what checking found ([`Facts`]) may be of an
 //! earlier text, and [`shift::Shift`] says where its places are now. So every query answers at once, also in half-typed code.
 
-//X mod actions;
+mod actions;
 mod again;
 mod complete;
 mod costs;
@@ -14,35 +14,33 @@ mod fits;
 mod goto;
 mod hints;
 mod hover;
-//X mod lens;
+mod lens;
 mod library;
 mod names;
-//X mod outline;
-//X mod rename;
+mod outline;
+mod rename;
 mod settings;
 mod shift;
 mod show;
 mod signature;
-#[cfg(test)]
-mod testing;
-//X mod tokens;
+mod tokens;
 
+pub use actions::{Action, actions};
 pub use again::check_again;
-//X pub use actions::{Action, actions};
 pub use complete::{Completion, CompletionKind, ListFolder, complete};
 pub use costs::{Costs, TaskCosts, costs};
 pub use facts::{Facts, Input, TaskFacts, check, item_name};
 pub use goto::{Place, definition, highlights, references};
 pub use hints::{Hint, HintMode, hints};
 pub use hover::{Hover, documentation, hover};
-//X pub use lens::{Lens, lenses};
+pub use lens::{Lens, lenses};
 pub use library::Library;
 pub use names::{Kind, Names, Symbol, Target};
-//X pub use outline::{Fold, Outline, folds, outline, selections};
-//X pub use rename::{Renamed, prepare_rename, rename};
+pub use outline::{Fold, Outline, folds, outline, selections};
+pub use rename::{Renamed, prepare_rename, rename};
 pub use shift::{Edit, Shift};
 pub use signature::{SignatureHelp, signature};
-//X pub use tokens::{TOKEN_KINDS, TOKEN_MODIFIERS, Token, tokens};
+pub use tokens::{TOKEN_KINDS, TOKEN_MODIFIERS, Token, tokens};
 
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};

@@ -2,12 +2,15 @@
 //! known; a thread checks texts behind it ([`worker`]). The client's positions are turned into offsets and back at its edge
 //! ([`text`]), and nowhere else.
 
+mod actions;
 mod convert;
 mod host;
 mod pages;
+mod rename;
 mod requests;
 mod server;
 mod settings;
+mod structure;
 mod text;
 mod worker;
 

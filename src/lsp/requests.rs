@@ -1,13 +1,14 @@
 //! One function a request: parameters to offsets, a query of `ide`, its answer to the protocol.
 
-use super::convert;
 use super::server::{Document, Server};
 use super::text::Encoding;
+use super::{actions, convert, rename, structure};
 use crate::ide::{self, CompletionKind};
 use lsp_server::{ErrorCode, Request};
 use lsp_types::{
-    CompletionParams, DefinitionParams, DocumentDiagnosticParams, DocumentHighlightParams, HoverParams,
-    InlayHintParams, ReferenceParams, SignatureHelpParams, TextDocumentPositionParams, Uri,
+    CodeLensParams, CompletionParams, DefinitionParams, DocumentDiagnosticParams, DocumentHighlightParams,
+    DocumentSymbolParams, FoldingRangeParams, HoverParams, InlayHintParams, ReferenceParams, SelectionRangeParams,
+    SemanticTokensParams, SemanticTokensRangeParams, SignatureHelpParams, TextDocumentPositionParams, Uri,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -32,6 +33,20 @@ pub fn capabilities(encoding: Encoding) -> Value {
         "definitionProvider": true,
         "referencesProvider": true,
         "documentHighlightProvider": true,
+        "renameProvider": { "prepareProvider": true },
+        "documentSymbolProvider": true,
+        "workspaceSymbolProvider": true,
+        "foldingRangeProvider": true,
+        "selectionRangeProvider": true,
+        "semanticTokensProvider": {
+            "legend": { "tokenTypes": ide::TOKEN_KINDS, "tokenModifiers": ide::TOKEN_MODIFIERS },
+            "full": true,
+            "range": true,
+        },
+        "codeActionProvider": {
+            "codeActionKinds": ["quickfix", "refactor.rewrite", "refactor.extract", "source.fixAll"],
+        },
+        "codeLensProvider": { "resolveProvider": false },
     })
 }
 
@@ -48,13 +63,13 @@ fn params<T: DeserializeOwned>(request: &Request) -> Result<T, (ErrorCode, Strin
     serde_json::from_value(request.params.clone()).map_err(|e| (ErrorCode::InvalidParams, e.to_string()))
 }
 
-fn document<'s>(server: &'s Server, uri: &Uri) -> Result<&'s Document, (ErrorCode, String)> {
+pub(super) fn document<'s>(server: &'s Server, uri: &Uri) -> Result<&'s Document, (ErrorCode, String)> {
     let unknown = || (ErrorCode::InvalidParams, format!("{} is not open", uri.0));
     server.documents.get(&uri.0).ok_or_else(unknown)
 }
 
 /// The document and offset of a request about a position.
-fn place<'s>(
+pub(super) fn place<'s>(
     server: &'s Server,
     at: &TextDocumentPositionParams,
 ) -> Result<(&'s Document, usize), (ErrorCode, String)> {
@@ -103,8 +118,51 @@ pub fn answer(server: &mut Server, request: &Request) -> Answer {
                 all.map(|(r, binds)| json!({ "range": range(r), "kind": if binds { 3 } else { 2 } })).collect();
             Ok(json!(all))
         }
+        "textDocument/prepareRename" => {
+            let p: TextDocumentPositionParams = params(request)?;
+            let (doc, offset) = place(server, &p)?;
+            let range = ide::prepare_rename(&doc.analysis(), offset).map_err(refused)?;
+            let word = doc.syntax.text.get(range.clone()).unwrap_or("");
+            Ok(json!({ "range": doc.lines.range(&doc.syntax.text, range.clone()), "placeholder": word }))
+        }
+        "textDocument/rename" => rename::rename(server, &params(request)?),
+        "textDocument/documentSymbol" => {
+            let p: DocumentSymbolParams = params(request)?;
+            let doc = document(server, &p.text_document.uri)?;
+            Ok(Value::Array(ide::outline(&doc.analysis()).iter().map(|o| structure::symbol(doc, o)).collect()))
+        }
+        "workspace/symbol" => Ok(structure::workspace_symbols(server, request)),
+        "textDocument/foldingRange" => {
+            let p: FoldingRangeParams = params(request)?;
+            Ok(structure::folds(document(server, &p.text_document.uri)?))
+        }
+        "textDocument/selectionRange" => {
+            let p: SelectionRangeParams = params(request)?;
+            let doc = document(server, &p.text_document.uri)?;
+            Ok(Value::Array(p.positions.iter().map(|at| structure::selection(doc, doc.offset(*at))).collect()))
+        }
+        "textDocument/semanticTokens/full" => {
+            let p: SemanticTokensParams = params(request)?;
+            let doc = document(server, &p.text_document.uri)?;
+            Ok(structure::tokens(doc, 0..doc.syntax.text.len()))
+        }
+        "textDocument/semanticTokens/range" => {
+            let p: SemanticTokensRangeParams = params(request)?;
+            let doc = document(server, &p.text_document.uri)?;
+            Ok(structure::tokens(doc, doc.lines.bytes(&doc.syntax.text, p.range)))
+        }
+        "textDocument/codeAction" => actions::actions(server, &params(request)?),
+        "textDocument/codeLens" => {
+            let p: CodeLensParams = params(request)?;
+            Ok(structure::lenses(server, document(server, &p.text_document.uri)?))
+        }
         other => Err((ErrorCode::MethodNotFound, format!("`{other}` is not served"))),
     }
+}
+
+/// What cannot be done, and why.
+pub(super) fn refused(why: String) -> (ErrorCode, String) {
+    (ErrorCode::RequestFailed, why)
 }
 
 fn hover(server: &Server, at: &TextDocumentPositionParams) -> Answer {

@@ -121,6 +121,8 @@ impl Document {
 pub struct Client {
     pub pulls: bool,
     pub snippets: bool,
+    /// Edits may say what they change, and ask.
+    pub annotations: bool,
     pub refreshes_lenses: bool,
     pub refreshes_hints: bool,
     pub refreshes_tokens: bool,
@@ -132,6 +134,7 @@ pub struct Server<'c> {
     pub settings: Settings,
     pub client: Client,
     pub encoding: Encoding,
+    pub roots: Vec<PathBuf>,
     pub documents: BTreeMap<String, Document>,
     checks: Sender<Job>,
     cost_jobs: Sender<Job>,
@@ -159,6 +162,7 @@ impl<'c> Server<'c> {
         let client = Client {
             pulls: params.pointer("/capabilities/textDocument/diagnostic").is_some(),
             snippets: offered("/capabilities/textDocument/completion/completionItem/snippetSupport"),
+            annotations: params.pointer("/capabilities/workspace/workspaceEdit/changeAnnotationSupport").is_some(),
             refreshes_lenses: offered("/capabilities/workspace/codeLens/refreshSupport"),
             refreshes_hints: offered("/capabilities/workspace/inlayHint/refreshSupport"),
             refreshes_tokens: offered("/capabilities/workspace/semanticTokens/refreshSupport"),
@@ -167,6 +171,11 @@ impl<'c> Server<'c> {
         let mut settings = Settings::default();
         if let Some(options) = params.get("initializationOptions") {
             settings.update(options);
+        }
+        let folders = params.get("workspaceFolders").and_then(Value::as_array).into_iter().flatten();
+        let mut roots: Vec<PathBuf> = folders.filter_map(|f| f.get("uri")?.as_str()).map(convert::path_of).collect();
+        if roots.is_empty() {
+            roots.extend(params.get("rootUri").and_then(Value::as_str).map(convert::path_of));
         }
         let answer = json!({
             "capabilities": requests::capabilities(encoding),
@@ -179,6 +188,7 @@ impl<'c> Server<'c> {
             settings,
             client,
             encoding,
+            roots,
             documents: BTreeMap::new(),
             checks,
             cost_jobs,

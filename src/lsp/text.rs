@@ -50,7 +50,8 @@ impl Lines {
         let Some(line) = self.index.line(at.line) else { return text.len() };
         let start = usize::from(line.start());
         let end = usize::from(line.end()).min(text.len());
-        let content = text.get(start..end).unwrap_or("").trim_end_matches(['\n', '\r']);
+        let content = text.get(start..end).unwrap_or("");
+        let content = content.strip_suffix('\n').map_or(content, |c| c.strip_suffix('\r').unwrap_or(c));
         let wide = |encoding| {
             let wide = WideLineCol { line: at.line, col: at.character };
             self.index.to_utf8(encoding, wide).map_or(content.len(), |c| c.col as usize)

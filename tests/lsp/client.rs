@@ -118,6 +118,12 @@ impl Client {
         self.input = None;
         self.child.wait().unwrap().success()
     }
+
+    /// The server's process, to look at its memory.
+    #[allow(dead_code)]
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Client {

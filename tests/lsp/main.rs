@@ -1,4 +1,8 @@
 //! The language server, driven over its pipes.
 
 mod client;
+mod more;
+mod queries;
+mod real;
 mod session;
+mod stress;
