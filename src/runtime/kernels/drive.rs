@@ -19,8 +19,12 @@ const BLOCK_FLOATS: usize = 64 << 10;
 const PIECE_WORK: usize = 1 << 18;
 /// Pieces of a large product; enough to balance several threads where some are slower.
 const PIECES: usize = 16;
+/// Floats of a packed block of B where the rows are cut: half a megabyte.
+const TALL_BLOCK_FLOATS: usize = 128 << 10;
+/// Pieces where the rows are cut: each packs B anew.
+const ROW_PIECES: usize = 8;
 /// The most floats of A that are packed at once for all pieces.
-const SHARED_FLOATS: usize = 4 << 20;
+const SHARED_FLOATS: usize = 8 << 20;
 /// Up to so many strips, packing B costs more than it gains.
 const STRIPS_IN_PLACE: usize = 2;
 
@@ -119,6 +123,9 @@ impl Plan {
         let smallest = (BLOCK_FLOATS / panel_floats).max(1);
         let column_blocks = panels.div_ceil(smallest).max(wanted.min(panels)).max(1);
         let row_blocks = wanted.div_ceil(column_blocks).min(strips / 4).max(1);
+        let wide = panels.div_ceil((TALL_BLOCK_FLOATS / panel_floats).max(1)).max(1);
+        let tall = by_rows([rows, groups * GROUP, depth], [column_blocks, wide], wanted, strips / 4);
+        let (column_blocks, row_blocks) = tall.unwrap_or((column_blocks, row_blocks));
         let plan = Plan {
             isa,
             batch,
@@ -136,7 +143,7 @@ impl Plan {
             in_place: strips <= STRIPS_IN_PLACE,
             packed: false,
         };
-        let share = column_blocks > 1 && plan.shared_floats() <= SHARED_FLOATS;
+        let share = column_blocks > 1 && (tall.is_none() && plan.shared_floats() <= SHARED_FLOATS);
         Plan { share, ..plan }
     }
 
@@ -249,6 +256,26 @@ impl Plan {
             unsafe { with_kernel!(self.isa, K => K::enter(Piece { plan: self, a, b, c, scratch, piece, slot })) }
         });
     }
+}
+
+/// How a product with a large A is cut by rows instead, if that copies less: each piece packs its own strips of A for few
+/// and wide blocks of columns. In: rows, columns and depth; how many column blocks there would be, and could be at least;
+/// pieces wanted; the most row blocks. Out: column blocks and row blocks.
+fn by_rows(
+    [rows, columns, depth]: [usize; 3],
+    [blocks, wide]: [usize; 2],
+    wanted: usize,
+    most: usize,
+) -> Option<(usize, usize)> {
+    let row_blocks = wanted.div_ceil(wide).min(most);
+    if row_blocks < 2 || wide * row_blocks < wanted.min(ROW_PIECES) {
+        return None;
+    }
+    let row_blocks = row_blocks.min(ROW_PIECES.div_ceil(wide)).max(2);
+    let (a, b) = (rows.saturating_mul(depth), columns.saturating_mul(depth));
+    // All of A is packed once and then read by each block, or packed by each block if it is too large for that.
+    let shared = if a <= SHARED_FLOATS { a + a / 8 * blocks } else { a.saturating_mul(blocks) };
+    (wide * a + row_blocks * b < shared / 4 * 3).then_some((wide, row_blocks))
 }
 
 /// A pointer that threads share; who writes what is settled by the pieces.
