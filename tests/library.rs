@@ -196,7 +196,7 @@ predict {
   step() { net() }
 }";
     let checked = check(text);
-    assert!(checked.diagnostics.is_empty(), "{:?}", faults(&checked));
+    assert!(!checked.has_errors(), "{:?}", faults(&checked));
     let shapes: Vec<String> = {
         let graph = &checked.program.tasks[0].eval.graph;
         graph.outputs.iter().map(|o| graph.ty(o.node).to_string()).collect()
@@ -207,7 +207,7 @@ predict {
 
 fn paths(text: &str) -> Vec<String> {
     let checked = check(text);
-    assert!(checked.diagnostics.is_empty(), "{:?}", faults(&checked));
+    assert!(!checked.has_errors(), "{:?}", faults(&checked));
     checked.program.vars.iter().map(|v| format!("{}: {}", v.path, v.ty)).collect()
 }
 

@@ -78,7 +78,7 @@ fn every_rule_is_shown() {
     let mut wrong = String::new();
     for (number, rule) in RULES.iter().enumerate() {
         let (text, checked) = program(number, "good");
-        if !checked.diagnostics.is_empty() {
+        if checked.has_errors() {
             wrong += &format!("---- {} {}\n{}\n", number + 1, rule, shown(&checked));
             continue;
         }

@@ -39,7 +39,7 @@ train {
 
 fn checked(text: &str) -> Checked {
     let checked = driver::check_text("t.nn", text.to_string(), Path::new(""), &Options::default());
-    assert!(checked.diagnostics.is_empty(), "{:?}", checked.diagnostics);
+    assert!(!checked.has_errors(), "{:?}", checked.diagnostics);
     checked
 }
 

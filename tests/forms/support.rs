@@ -16,7 +16,7 @@ pub fn check(text: &str) -> Checked {
 #[track_caller]
 pub fn good(text: &str) -> Checked {
     let checked = check(text);
-    assert!(checked.diagnostics.is_empty(), "{:#?}", headlines(&checked));
+    assert!(!checked.has_errors(), "{:#?}", headlines(&checked));
     checked
 }
 

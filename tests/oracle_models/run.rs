@@ -109,7 +109,7 @@ impl Run {
         let started = Instant::now();
         let mut checked = driver::check_text("program.nn", text.to_string(), &models, &options);
         let check = started.elapsed().as_secs_f64() * 1e3;
-        if !checked.diagnostics.is_empty() {
+        if checked.has_errors() {
             return Err(checked.diagnostics.iter().map(said).collect::<Vec<_>>().join("\n"));
         }
         let at = checked.program.tasks.iter().position(|t| t.name == task).ok_or("the task is gone")?;
