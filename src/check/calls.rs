@@ -362,6 +362,13 @@ impl Checker<'_> {
         }
     }
 
+    /// The parameter that a named argument is meant for, by its name.
+    pub fn meant_parameter<'n>(&self, function: &Value, name: &'n str) -> &'n str {
+        let Some(ours) = super::foreign::other_argument(name) else { return name };
+        let known = |name: &str| self.param_of(function, 0, Some(name)).is_some();
+        if !known(name) && known(ours) { ours } else { name }
+    }
+
     /// `same` in `padding: same`: a word that the parameter lists.
     pub fn word(
         &self,
@@ -437,19 +444,6 @@ fn param_takes_function(param: &Param) -> bool {
 
 /// Our name for an argument of another library's, if the function has it.
 fn other_argument<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
-    let ours = match name {
-        "kernel_size" | "filter_size" | "ksize" => "kernel",
-        "in_channels" | "in_features" | "input_dim" | "num_embeddings" => "in",
-        "out_channels" | "out_features" | "filters" | "units" => "out",
-        "learning_rate" => "lr",
-        "strides" => "stride",
-        "use_bias" => "bias",
-        "dim" => "axis",
-        "pool_size" => "kernel",
-        "rate" | "prob" => "p",
-        "epsilon" => "eps",
-        "kernel_initializer" | "weight_init" => "init",
-        _ => return None,
-    };
+    let ours = super::foreign::other_argument(name)?;
     names.iter().copied().find(|n| *n == ours)
 }

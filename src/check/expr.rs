@@ -51,6 +51,9 @@ impl Checker<'_> {
                 self.index(base_value, indices, expr.span, scope)
             }
             ExprKind::Field { base, name } => {
+                if let Some(found) = self.of_library(expr, &[], scope) {
+                    return found.map(|(value, _)| value);
+                }
                 let base = self.eval(base, scope)?;
                 self.field(base, name, expr.span)
             }
@@ -171,6 +174,16 @@ impl Checker<'_> {
     }
 
     fn eval_call(&mut self, span: Span, callee: &Expr, args: &[ast::Arg], scope: &mut Scope) -> Res<Value> {
+        if let Some(found) = self.of_library(callee, args, scope) {
+            let Some((function, args)) = found else {
+                // The arguments may hold faults of their own.
+                for arg in args {
+                    self.eval(&arg.value, scope);
+                }
+                return None;
+            };
+            return self.call_value(function, &args, span, callee.span, scope);
+        }
         // A method of another library's tensors: `x.view(…)`.
         if let ExprKind::Field { base, name } = &callee.kind
             && let Some(receiver) = self.eval(base, scope)
@@ -192,19 +205,24 @@ impl Checker<'_> {
     }
 
     fn method<T>(&mut self, name: &str, span: Span, base: &Expr, args: &[ast::Arg]) -> Res<T> {
-        let ours = super::foreign::other_name(name).unwrap_or(name).to_string();
         let receiver = self.sources.text(base.span).to_string();
         let list: Vec<String> = args.iter().map(|a| self.sources.text(a.span).to_string()).collect();
-        let call = match (ours.as_str(), list.is_empty()) {
-            ("reshape", _) => format!("reshape({receiver}, [{}])", list.join(", ")),
-            (_, true) => format!("{ours}({receiver})"),
-            (_, false) => format!("{ours}({receiver}, {})", list.join(", ")),
+        let whole = args.last().map_or(span.tail(), |a| a.span).tail();
+        let fault = Diagnostic::error(codes::UNKNOWN_NAME, span, format!("tensors have no method `{name}`"))
+            .label("operations are functions here");
+        let Some((form, sure)) = super::foreign::of_tensors(name, &receiver, &list) else {
+            let ours = super::foreign::other_name(name).unwrap_or(name).to_string();
+            let arguments = [vec![receiver], list].concat().join(", ");
+            return self.fail(fault.help(format!("write `{ours}({arguments})`")));
         };
-        self.fail(
-            Diagnostic::error(codes::UNKNOWN_NAME, span, format!("tensors have no method `{name}`"))
-                .label("operations are functions here")
-                .help(format!("write `{call}`")),
-        )
+        // Up to the parenthesis behind the arguments.
+        let text = &self.sources.file(span.file).text;
+        let end = text.get(whole.end as usize..).and_then(|t| t.find(')')).map(|i| whole.end + i as u32 + 1);
+        let fault = fault.help(format!("write `{form}`"));
+        self.fail(match end.filter(|_| sure) {
+            Some(end) => fault.fix(format!("write `{form}`"), vec![(Span { end, ..span }, form)], true),
+            None => fault,
+        })
     }
 
     /// Calls a value with written arguments.
@@ -267,8 +285,12 @@ impl Checker<'_> {
     /// 1 where the call leaves one out.
     fn eval_args(&mut self, function: &Value, args: &[ast::Arg], first: usize, scope: &mut Scope) -> Vec<Given> {
         let mut given = Vec::new();
+        // Arguments without a name behind one with a name: said once, and then they stand for anything.
+        let mut lost = false;
         for (position, arg) in args.iter().enumerate() {
-            if let (None, Some(named)) = (&arg.name, args[..position].iter().find(|a| a.name.is_some())) {
+            if let (None, Some(named)) = (&arg.name, args[..position].iter().find(|a| a.name.is_some()))
+                && !std::mem::replace(&mut lost, true)
+            {
                 let what = "an argument without a name stands behind one with a name";
                 self.report(
                     Diagnostic::error(codes::SYNTAX, arg.span, what)
@@ -279,6 +301,7 @@ impl Checker<'_> {
             }
             let position = position + first;
             let name = arg.name.as_ref().map(|n| n.name.as_str());
+            let name = name.map(|n| self.meant_parameter(function, n));
             let value = if self.takes_function(function, position, name) {
                 self.eval_stage(&arg.value, scope)
             } else if let Some(word) = self.word(function, position, name, &arg.value) {
@@ -288,7 +311,9 @@ impl Checker<'_> {
             };
             // What has a fault goes on as such: names and counts are worth checking all the same.
             let value = value.unwrap_or(Value::Poison);
-            given.push(Given { name: name.map(str::to_string), value, span: arg.value.span });
+            let value = if lost && arg.name.is_none() { Value::Poison } else { value };
+            let name = arg.name.as_ref().map(|n| n.name.clone());
+            given.push(Given { name, value, span: arg.value.span });
         }
         given
     }
@@ -336,7 +361,8 @@ impl Checker<'_> {
             Some(meant) if is_name => fault.help(format!("did you mean `{meant}`?")).fix(
                 format!("write `{meant}`"),
                 vec![(span, meant.clone())],
-                super::foreign::other_name(name).is_some() || name.eq_ignore_ascii_case(meant),
+                super::foreign::is_called_alike(name)
+                    || name.eq_ignore_ascii_case(meant) && scope.hidden.as_deref() != Some(meant),
             ),
             Some(meant) => fault.help(format!("use {meant}")),
             None => fault.help("declare it, or check how it is written"),
@@ -366,6 +392,14 @@ impl Checker<'_> {
             Value::Var(var) => Value::Tensor(self.read(var, span)),
             other => other,
         }
+    }
+
+    /// True if the prelude has a value of this name.
+    pub fn prelude_has(&mut self, name: &str) -> bool {
+        let mut known = self.library.names();
+        known.any(|n| n == name)
+            || crate::ops::TABLE.iter().flat_map(|d| d.surfaces).any(|s| s.name == name)
+            || super::special::NAMES.contains(&name)
     }
 
     /// A name of the file or the prelude.
@@ -540,7 +574,9 @@ impl Checker<'_> {
                 }
                 StmtKind::Expr(e) => {
                     let value = self.eval(e, scope);
-                    if !last && !matches!(e.kind, ExprKind::If { .. }) && value.is_some() {
+                    // A fault in it was reported.
+                    let silent = matches!(value, None | Some(Value::Poison));
+                    if !last && !matches!(e.kind, ExprKind::If { .. }) && !silent {
                         self.report(
                             Diagnostic::error(codes::UNUSED, e.span, "this value is not used")
                                 .label("only the last expression of a block is its value")

@@ -49,7 +49,9 @@ impl Checker<'_> {
                 Value::Bool(_) if form.dtype == DType::Bool => Some(value),
                 v => {
                     let wanted = format!("{} tensor", form.tag.map_or(form.dtype.name(), Tag::name));
-                    self.wrong_kind(v, &format!("a {wanted}"), place)
+                    // `f32` is read "eff thirty-two".
+                    let article = if wanted.starts_with(['f', 'i']) { "an" } else { "a" };
+                    self.wrong_kind(v, &format!("{article} {wanted}"), place)
                 }
             },
             (_, Form::Kind(kind)) if kind.name == "parameters" => self.as_parameters(value, place.span),

@@ -336,11 +336,19 @@ impl Checker<'_> {
             Value::DataField(data, field) => self.field_fact(&data, &field, name),
             Value::Task(task) => self.task_field(&task, name, span),
             Value::Poison | Value::Unknown => Some(base),
-            v => self.fail(
-                Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("{} has no `{}`", v.kind(), name.name))
-                    .label("layers, data sets and the clock have fields")
-                    .help("use the value itself"),
-            ),
+            v => {
+                let tensor = matches!(v, Value::Tensor(_) | Value::Var(_));
+                // `span` is all of `x.name`.
+                let text = self.sources.text(span).to_string();
+                let x = text.rsplit_once('.').map_or("x", |(x, _)| x);
+                let ours = tensor.then(|| super::foreign::of_tensors(&name.name, x, &[])).flatten();
+                let help = ours.map_or("use the value itself".into(), |(form, _)| format!("write `{form}`"));
+                self.fail(
+                    Diagnostic::error(codes::UNKNOWN_NAME, name.span, format!("{} has no `{}`", v.kind(), name.name))
+                        .label("layers, data sets and the clock have fields")
+                        .help(help),
+                )
+            }
         }
     }
 }

@@ -663,7 +663,10 @@ impl Checker<'_> {
                 vec![(name.span, meant)],
                 false,
             ),
-            None => fault.help(format!("it has {}", names.join(", "))),
+            None => match super::foreign::of_layers(&name.name) {
+                Some(cure) => fault.help(cure),
+                None => fault.help(format!("it has {}", names.join(", "))),
+            },
         };
         self.fail(fault)
     }

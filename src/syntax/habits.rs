@@ -362,6 +362,19 @@ impl Walk<'_, '_> {
                 self.habit(span, "the last expression of a block is its value", "take `return` out", "take it out", "");
                 self.draft.blank(token, token);
             }
+            "pass" | "assert" | "del" | "global" | "raise"
+                if !matches!(self.draft.scan.str(token + 1), "=" | ":" | "." | "(" | "|>")
+                    && !self.brackets.is_empty()
+                    && (word == "pass" || self.word_follows(token)) =>
+            {
+                let last = self.last(token);
+                let report = self.report(token, last, format!("nn has no `{word}`"));
+                report.help.push(match word {
+                    "assert" => "demand it of sizes in the head: `where T <= 512`".into(),
+                    _ => "take the line out".to_string(),
+                });
+                self.blank_statement(token);
+            }
             "let" | "var" | "val" | "mut" | "const" | "auto"
                 if self.word_follows(token) && !self.brackets.is_empty() =>
             {

@@ -137,6 +137,16 @@ impl Walk<'_, '_> {
                 self.habit(span, headline, "write `else if`", "write `else if`", "else if");
                 self.replace(token, "else if");
             }
+            "is" if !field && !named && token > self.head && self.ends_value(token - 1) && self.word_follows(token) => {
+                let negated = self.is(token + 1, "not");
+                let (theirs, ours) = if negated { ("is not", "!=") } else { ("is", "==") };
+                let last = token + usize::from(negated);
+                let both = span.to(self.draft.token_span(last));
+                let help = format!("write `{ours}`");
+                self.habit(both, format!("`{theirs}` is written `{ours}`"), help.clone(), &help, ours);
+                self.draft.blank(token, last);
+                self.replace(token, format!(" {ours} "));
+            }
             "lambda" if !field && !named && (self.word_follows(token) || self.is(token + 1, ":")) => {
                 let report = self.draft.report(codes::FOREIGN_SYNTAX, span, "nn has no `lambda`");
                 report.help.push("write a `fn` and pass its name; a call there leaves out its first argument".into());

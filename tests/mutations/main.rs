@@ -1,6 +1,8 @@
 //! How good the messages are, measured: correct programs are broken in many small ways, and for each the first error must
 //! show the place (its line, a neighbour, or another line where the contradiction is to be seen), with at most two errors.
 
+mod study;
+
 use nnc::diag::{Diagnostic, Severity};
 use nnc::driver::{Checked, Options, check_text};
 use std::collections::BTreeMap;
