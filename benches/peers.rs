@@ -77,6 +77,11 @@ impl Results {
             if workload.ends_with("-train") && parsed["entry"].as_str().is_some_and(|e| !e.ends_with(".train")) {
                 continue;
             }
+            // Of one that writes, a token.
+            let of = |end: &str| parsed["entry"].as_str().is_some_and(|e| e.ends_with(end));
+            if of(".eval") && String::from_utf8_lossy(&done.stdout).contains(".token\"") {
+                continue;
+            }
             parsed["workload"] = workload.into();
             let text = |key: &str| parsed[key].as_str().unwrap_or_default().to_string();
             let Some(value) = parsed["value"].as_f64() else { continue };
@@ -112,7 +117,11 @@ impl Wanted {
             if self.train && stem.ends_with("-train") {
                 list.push(Workload { peers: self.trainers(&stem), name: stem, file, batch: None });
             } else if let Some(name) = stem.strip_suffix("-infer").filter(|_| self.infer) {
-                list.extend(BATCHES.map(|batch| Workload {
+                // One text is written at a time.
+                let text = std::fs::read_to_string(&file).unwrap_or_default();
+                let writes = text.lines().any(|line| line.starts_with("generate "));
+                let batches = BATCHES.into_iter().filter(|batch| !writes || *batch == 1);
+                list.extend(batches.map(|batch| Workload {
                     name: format!("{name}-b{batch}"),
                     file: file.clone(),
                     batch: Some(batch),
@@ -212,7 +221,7 @@ fn main() {
 fn ours(workload: &Workload, command: &str) -> Command {
     let mut ours = Command::new(env!("CARGO_BIN_EXE_nnc"));
     ours.args([command, "--threads", THREADS]).arg(&workload.file);
-    if let Some(batch) = workload.batch {
+    if let Some(batch) = workload.batch.filter(|batch| *batch != 1) {
         ours.args(["--set", &format!("predict.batch={batch}")]);
     }
     ours

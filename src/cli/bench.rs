@@ -38,6 +38,9 @@ pub struct Args {
 /// What stands for a size that only the data knows, where the data is absent.
 pub const ASSUMED: usize = 32;
 
+/// The most tokens of a text that is timed.
+const TEXT: usize = 256;
+
 pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
     let mut checked = args.input.checked(&args.file, args.task.as_deref())?;
     if checked.program.tasks.is_empty() {
@@ -59,21 +62,15 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
         engine.initialise(task.settings.seed.unwrap_or(0)).map_err(at)?;
         for (entry, name) in entries_of(task) {
             let flops = engine.prepare(*entry, batch).map_err(at)?.flops;
-            let (times, first) = timed(&mut *engine, *entry, batch, &fields, args.steps, started).map_err(at)?;
-            let median = times[times.len() / 2];
-            if let MessageFormat::Json = args.input.message_format {
-                json_lines(&args.file, &format!("{}.{name}", task.name), &times, first, flops);
-                continue;
-            }
-            output::print(&format!(
-                "{}.{name}: {:.3} ms a step (least {:.3} ms, {} steps), {:.1} GFLOP/s, first value {}\n",
-                task.name,
-                median * 1e3,
-                times[0] * 1e3,
-                times.len(),
-                flops as f64 / median / 1e9,
-                output::figure(engine.scalar(0)),
-            ));
+            let step = |engine: &mut dyn Engine, i: u64| {
+                engine.run(*entry, batch, &StepInputs { fields: &fields, clock: clock(i), seed: 0, lengths: &[] })
+            };
+            let (times, first) = timed(&mut *engine, &step, args.steps, started).map_err(at)?;
+            let value = engine.scalar(0);
+            tell(args, &format!("{}.{name}", task.name), (&times, first, flops), value);
+        }
+        if task.generation.is_some() {
+            token(args, task, &mut *engine, fields, started).map_err(at)?;
         }
         if args.launches && args.target == Target::Cpu {
             let found = profile::measure(&checked, task, entries_of(task)[0].0, batch, threads, None).map_err(at)?;
@@ -81,6 +78,57 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Times a token of a text, in the second half of what the net takes, if it is computed for its own place alone.
+fn token(
+    args: &Args,
+    task: &Task,
+    engine: &mut dyn Engine,
+    mut fields: Vec<Vec<u8>>,
+    started: Instant,
+) -> Result<(), Box<nnc::diag::Diagnostic>> {
+    let Some(generation) = &task.generation else { return Ok(()) };
+    let (rows, most) = (generation.choice.beam, generation.limit.unwrap_or(TEXT).min(TEXT));
+    // Other texts of the prompt have the length that stands for all.
+    let length = |field: usize| if field == generation.output { most } else { ASSUMED };
+    let lengths: Vec<usize> = task.varying().map(|(field, _)| length(field)).collect();
+    if most < 2 || !engine.extend(1, rows, &lengths)? {
+        return Ok(());
+    }
+    fields[generation.output] = vec![0; 4 * rows];
+    fields.push(Vec::new());
+    let buffers = std::cell::RefCell::new(fields);
+    let step = |engine: &mut dyn Engine, i: u64| {
+        let mut fields = buffers.borrow_mut();
+        let place = (most / 2) as u64 + i % (most - most / 2) as u64;
+        if let Some(start) = fields.last_mut() {
+            *start = (place as i32).to_ne_bytes().to_vec();
+        }
+        let inputs = StepInputs { fields: &fields, clock: clock(i), seed: 0, lengths: &lengths };
+        engine.run(Entry::Extend(1), rows, &inputs)
+    };
+    let (times, first) = timed(engine, &step, args.steps, started)?;
+    let value = engine.scalar(0);
+    tell(args, &format!("{}.token", task.name), (&times, first, 0), value);
+    Ok(())
+}
+
+/// Prints the measurements of an entry: seconds of its steps, sorted, and from the start of the process to the end of the
+/// first; the operations of a step, 0 if they are not counted.
+fn tell(args: &Args, entry: &str, (times, first, flops): (&[f64], f64, u64), value: f64) {
+    if let MessageFormat::Json = args.input.message_format {
+        return json_lines(&args.file, entry, times, first, flops);
+    }
+    let median = times[times.len() / 2];
+    let rate = if flops == 0 { String::new() } else { format!(", {:.1} GFLOP/s", flops as f64 / median / 1e9) };
+    output::print(&format!(
+        "{entry}: {:.3} ms a step (least {:.3} ms, {} steps){rate}, first value {}\n",
+        median * 1e3,
+        times[0] * 1e3,
+        times.len(),
+        output::figure(value),
+    ));
 }
 
 pub fn clock(step: u64) -> ClockValues {
@@ -112,9 +160,7 @@ fn json_lines(file: &Path, entry: &str, times: &[f64], first: f64, flops: u64) {
 /// Seconds of each step, sorted, and from the start of the process to the end of the first.
 fn timed(
     engine: &mut dyn Engine,
-    entry: Entry,
-    batch: usize,
-    fields: &[Vec<u8>],
+    run: &dyn Fn(&mut dyn Engine, u64) -> Result<(), Box<nnc::diag::Diagnostic>>,
     steps: Option<u32>,
     process: Instant,
 ) -> Result<(Vec<f64>, f64), Box<nnc::diag::Diagnostic>> {
@@ -123,7 +169,7 @@ fn timed(
     let mut times = Vec::new();
     loop {
         let step = Instant::now();
-        engine.run(entry, batch, &StepInputs { fields, clock: clock(times.len() as u64), seed: 0, lengths: &[] })?;
+        run(engine, times.len() as u64)?;
         engine.finish()?;
         times.push(step.elapsed().as_secs_f64());
         first.get_or_insert_with(|| process.elapsed().as_secs_f64());
