@@ -2,10 +2,12 @@
 
 use super::input::Input;
 use super::{Exit, Fault, output, usage};
-use nnc::check::{Program, Task};
+use nnc::check::{Program, Task, VarKind};
 use nnc::diag::suggest::nearest;
+use nnc::driver::Checked;
 use nnc::picture::{Drawn, make};
-use nnc::syntax::ast::TaskKind;
+use nnc::syntax::ast::{ItemKind, TaskKind};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Draw a model: layers as boxes, shapes at the lines between them
@@ -38,6 +40,7 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
         Some(name) => named(program, name)?,
         None => usual(program)?,
     };
+    let drawn = Drawn { own: own(&checked), ..drawn };
     let picture = make(&drawn, &checked.sources);
     let text = match ending {
         "html" => picture.html(),
@@ -49,6 +52,14 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
         None => output::print(&text),
     }
     Ok(Exit::Ok)
+}
+
+/// The layers that the program's files declare.
+fn own(checked: &Checked) -> BTreeSet<String> {
+    let files = checked.sources.ids().filter(|id| !checked.sources.file(*id).builtin);
+    let items = files.flat_map(|id| nnc::syntax::parse(&checked.sources.file(id).text, id).0.items);
+    let name = |kind| if let ItemKind::Layer(decl) = kind { Some(decl.name.name) } else { None };
+    items.filter_map(|i| name(i.kind)).collect()
 }
 
 /// The model or task of this name.
@@ -72,8 +83,11 @@ fn named<'a>(program: &'a Program, name: &str) -> Result<Drawn<'a>, Fault> {
 fn usual(program: &Program) -> Result<Drawn<'_>, Fault> {
     let trains = program.tasks.iter().find(|t| t.kind == TaskKind::Train).or(program.tasks.first());
     if let Some(task) = trains.filter(|t| t.whole) {
-        let nets = task.layers.iter().map(|r| r.path.split('.').next().unwrap_or("").to_string());
-        return Ok(of_task(task, nets.collect()));
+        // What learns; a metric only counts.
+        let learns = task.vars.iter().map(|v| program.var(*v)).filter(|v| v.kind == VarKind::Param);
+        let nets = learns.map(|v| v.path.split('.').next().unwrap_or("").to_string());
+        let nets: BTreeSet<String> = nets.collect();
+        return Ok(of_task(task, nets.into_iter().collect()));
     }
     let last = program.models.last().and_then(|m| model(program, &m.0));
     last.ok_or_else(|| usage("the file has no model and no task", "add `model Name { … }`"))
@@ -81,12 +95,12 @@ fn usual(program: &Program) -> Result<Drawn<'_>, Fault> {
 
 fn of_task(task: &Task, nets: Vec<String>) -> Drawn<'_> {
     let fields = task.fields.iter().map(|f| f.name.clone()).collect();
-    Drawn { title: task.name.clone(), graph: &task.eval.graph, rows: &task.layers, fields, nets }
+    Drawn { title: task.name.clone(), graph: &task.eval.graph, rows: &task.layers, fields, nets, own: BTreeSet::new() }
 }
 
 fn model<'a>(program: &'a Program, name: &str) -> Option<Drawn<'a>> {
     let at = program.models.iter().position(|m| m.0 == name)?;
     let (graph, fields) = program.drawings.get(at)?;
     let rows = &program.models[at].1;
-    Some(Drawn { title: name.to_string(), graph, rows, fields: fields.clone(), nets: Vec::new() })
+    Some(Drawn { title: name.to_string(), graph, rows, fields: fields.clone(), nets: Vec::new(), own: BTreeSet::new() })
 }

@@ -18,6 +18,8 @@ pub struct Drawn<'a> {
     pub fields: Vec<String>,
     /// Paths of the nets: only they and what leads to them are drawn. Empty: everything is.
     pub nets: Vec<String>,
+    /// Names that the program declares: a layer of the library that is called so is not meant.
+    pub own: BTreeSet<String>,
 }
 
 /// A label is at most so long.
@@ -47,7 +49,11 @@ struct Maker<'a> {
 pub fn make(drawn: &Drawn, sources: &Sources) -> Picture {
     let library = Library::default();
     let rows: BTreeMap<&str, &LayerRow> = drawn.rows.iter().map(|r| (r.path.as_str(), r)).collect();
-    let whole = rows.values().filter(|r| library.module_of(&r.layer).is_some()).map(|r| r.path.as_str()).collect();
+    let whole = rows
+        .values()
+        .filter(|r| library.module_of(&r.layer).is_some() && !drawn.own.contains(&r.layer))
+        .map(|r| r.path.as_str())
+        .collect();
     let mut maker = Maker { drawn, sources, rows, whole, drawn_for: BTreeMap::new(), times: BTreeMap::new() };
     maker.repeated();
     maker.picture()
@@ -131,9 +137,19 @@ impl Maker<'_> {
         for id in graph.ids() {
             let node = graph.node(id);
             let layer = matches!(keys[id.index()], Some(Key::Layer(_)));
-            if node.inputs.is_empty() && !matches!(node.op, Op::Field(_)) && !layer {
+            // A type that is written down is checked by what computes nothing.
+            let checks = matches!(node.op, Op::Cast) && node.inputs.iter().all(|i| graph.ty(*i) == &node.ty);
+            if !layer && (checks || node.inputs.is_empty() && !matches!(node.op, Op::Field(_))) {
                 keys[id.index()] = None;
             }
+        }
+        // Where a value comes from that is itself no box.
+        let mut behind: Vec<BTreeSet<NodeId>> = Vec::with_capacity(graph.nodes.len());
+        for id in graph.ids() {
+            behind.push(match keys[id.index()] {
+                Some(_) => BTreeSet::from([id]),
+                None => graph.node(id).inputs.iter().flat_map(|i| behind[i.index()].iter().copied()).collect(),
+            });
         }
         let mut edges: BTreeSet<(Key, Key)> = BTreeSet::new();
         let mut outputs: BTreeMap<Key, String> = BTreeMap::new();
@@ -143,7 +159,7 @@ impl Maker<'_> {
             if !order.contains(&key) {
                 order.push(key.clone());
             }
-            for input in &graph.node(id).inputs {
+            for input in graph.node(id).inputs.iter().flat_map(|i| &behind[i.index()]) {
                 if let Some(from) = keys[input.index()].clone().filter(|f| *f != key) {
                     outputs.entry(from.clone()).or_insert_with(|| graph.ty(*input).to_string());
                     edges.insert((from, key.clone()));
@@ -152,9 +168,11 @@ impl Maker<'_> {
         }
         let values = graph.outputs.iter().filter(|o| matches!(o.kind, OutputKind::Value(_)));
         for output in values.filter(|_| self.drawn.nets.is_empty()) {
-            if let Some(from) = keys[output.node.index()].clone() {
-                outputs.entry(from.clone()).or_insert_with(|| graph.ty(output.node).to_string());
-                edges.insert((from, Key::Output));
+            for node in &behind[output.node.index()] {
+                if let Some(from) = keys[node.index()].clone() {
+                    outputs.entry(from.clone()).or_insert_with(|| graph.ty(*node).to_string());
+                    edges.insert((from, Key::Output));
+                }
             }
         }
         self.only_nets(&mut order, &mut edges);
@@ -223,6 +241,8 @@ impl Maker<'_> {
         let parent = self.group(above, groups, picture);
         let group = picture.groups.len();
         let label = match self.rows.get(path) {
+            // A number is a place in a chain and says nothing.
+            Some(row) if name.parse::<usize>().is_ok() => row.layer.clone(),
             Some(row) if row.layer != name => format!("{name}: {}", row.layer),
             _ => name.to_string(),
         };
@@ -264,6 +284,9 @@ impl Maker<'_> {
         let text = self.sources.text(span).split_whitespace().collect::<Vec<_>>().join(" ");
         if text.chars().count() <= LONGEST {
             return text;
+        }
+        if let Some((_, last)) = text.rsplit_once("|> ") {
+            return format!("… |> {}", last.split('(').next().unwrap_or(""));
         }
         let head = text.split('(').next().unwrap_or("").to_string();
         let is_call = !head.is_empty() && head.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');

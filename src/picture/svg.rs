@@ -146,15 +146,16 @@ impl Drawing<'_> {
         for (number, unit) in self.picture.units.iter().enumerate() {
             let Some(p) = self.places.get(&Member::Unit(number)) else { continue };
             let (fill, border) = unit.kind.colors();
+            let close = if unit.name.is_empty() { "" } else { "</tspan>" };
             let name = if unit.name.is_empty() {
                 String::new()
             } else {
-                format!("<tspan font-size=\"10.5\" fill=\"#57606a\">{}  </tspan>", escaped(&unit.name))
+                format!("<tspan font-size=\"10.5\" fill=\"#57606a\">{}</tspan><tspan dx=\"7\">", escaped(&unit.name))
             };
             let _ = writeln!(
                 out,
                 "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"6\" fill=\"{fill}\" stroke=\"{border}\"/>\n\
-                 <text x=\"{:.1}\" y=\"{:.1}\" font-size=\"12.5\" text-anchor=\"middle\" fill=\"#1f2328\">{name}{}</text>",
+                 <text x=\"{:.1}\" y=\"{:.1}\" font-size=\"12.5\" text-anchor=\"middle\" fill=\"#1f2328\">{name}{}{close}</text>",
                 p.x,
                 p.y,
                 p.width,
