@@ -6,6 +6,7 @@ use super::{actions, convert, rename, structure};
 use crate::ide::{self, CompletionKind};
 use lsp_server::{ErrorCode, Request};
 use lsp_types::{
+    DocumentFormattingParams,
     CodeLensParams, CompletionParams, DefinitionParams, DocumentDiagnosticParams, DocumentHighlightParams,
     DocumentSymbolParams, FoldingRangeParams, HoverParams, InlayHintParams, ReferenceParams, SelectionRangeParams,
     SemanticTokensParams, SemanticTokensRangeParams, SignatureHelpParams, TextDocumentPositionParams, Uri,
@@ -47,6 +48,7 @@ pub fn capabilities(encoding: Encoding) -> Value {
             "codeActionKinds": ["quickfix", "refactor.rewrite", "refactor.extract", "source.fixAll"],
         },
         "codeLensProvider": { "resolveProvider": false },
+        "documentFormattingProvider": true,
     })
 }
 
@@ -152,6 +154,10 @@ pub fn answer(server: &mut Server, request: &Request) -> Answer {
             Ok(structure::tokens(doc, doc.lines.bytes(&doc.syntax.text, p.range)))
         }
         "textDocument/codeAction" => actions::actions(server, &params(request)?),
+        "textDocument/formatting" => {
+            let p: DocumentFormattingParams = params(request)?;
+            formatting(document(server, &p.text_document.uri)?)
+        }
         "textDocument/codeLens" => {
             let p: CodeLensParams = params(request)?;
             Ok(structure::lenses(server, document(server, &p.text_document.uri)?))
@@ -312,4 +318,27 @@ fn signature(server: &Server, at: &TextDocumentPositionParams) -> Answer {
     }
     out["signatures"] = json!([signature]);
     Ok(out)
+}
+
+/// What changes from the first character that differs to the last.
+fn formatting(doc: &Document) -> Answer {
+    let old = &doc.syntax.text;
+    let new = crate::fmt::format(old).map_err(|d| refused(d.headline))?.text;
+    let edits = ide::Shift::between(old, &new);
+    let edits = edits.edits().iter().map(|e| {
+        let mut range = e.range.clone();
+        let mut len = e.len;
+        // Not within a character.
+        while !old.is_char_boundary(range.start) || !new.is_char_boundary(range.start) {
+            range.start -= 1;
+            len += 1;
+        }
+        while !old.is_char_boundary(range.end) || !new.is_char_boundary(range.start + len) {
+            range.end += 1;
+            len += 1;
+        }
+        let text = new.get(range.start..range.start + len).unwrap_or("").to_string();
+        convert::edit(doc, range, text)
+    });
+    Ok(json!(edits.collect::<Vec<_>>()))
 }

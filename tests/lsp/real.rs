@@ -66,6 +66,7 @@ fn neovims_own_client() {
     let text = run("nvim", &mut command);
     expect(&text, &["initialized: true", "diagnostic: 7 E0201", "hover: ```nn h: f32[B, 64]", "completion: true"]);
     expect(&text, &["renamed: renamed = flat |> hidden |> relu", "renamed: output(renamed)"]);
+    expect(&text, &["formatted: model Net(classes: int = 10) {"]);
 }
 
 #[test]
@@ -84,4 +85,5 @@ fn vs_codes_library() {
     let text = run("vscode", &mut command);
     expect(&text, &["initialized: utf-16", "diagnostic: 7 E0201", "hover: ```nn h: f32[B, 64]", "completion: true"]);
     expect(&text, &["renamed: renamed = flat |> hidden |> relu", "renamed: output(renamed)"]);
+    expect(&text, &["formatted: model Net(classes: int = 10) {"]);
 }
