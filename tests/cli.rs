@@ -160,7 +160,7 @@ fn wrong_command_lines_are_told() {
     folder.nnc(2, &["rnu", "net.nn"]);
     folder.nnc(2, &["run"]);
     folder.nnc(2, &["run", "net.nn", "--threads", "0"]);
-    has(&folder.nnc(2, &["run", "net.nn", "--target", "gpu"]).1, &["the targets are cpu, interpreter"]);
+    has(&folder.nnc(2, &["run", "net.nn", "--target", "gpu"]).1, &["the targets are cpu, cuda, interpreter"]);
     has(&folder.nnc(2, &["run", "bowl.nn"]).1, &["the file has several tasks: a, b", "nnc run FILE a"]);
     has(&folder.nnc(2, &["run", "net.nn", "trian"]).1, &["did you mean `train`?"]);
     has(&folder.nnc(2, &["run", "model.nn"]).1, &["the file has no task"]);

@@ -357,12 +357,15 @@ impl Checker<'_> {
             .label("not a name in scope");
         let meant = self.suggestion(name, near);
         let is_name = meant.as_ref().is_some_and(|m| m.chars().all(|c| c.is_alphanumeric() || c == '_'));
+        // A value's name may have lost its binding, and be like a layer's by chance.
+        let first = |text: &str, is: fn(char) -> bool| text.chars().next().is_some_and(is);
+        let lowers = first(name, char::is_lowercase) && meant.as_ref().is_some_and(|m| first(m, char::is_uppercase));
         fault = match &meant {
             Some(meant) if is_name => fault.help(format!("did you mean `{meant}`?")).fix(
                 format!("write `{meant}`"),
                 vec![(span, meant.clone())],
                 super::foreign::is_called_alike(name)
-                    || name.eq_ignore_ascii_case(meant) && scope.hidden.as_deref() != Some(meant),
+                    || name.eq_ignore_ascii_case(meant) && !lowers && scope.hidden.as_deref() != Some(meant),
             ),
             Some(meant) => fault.help(format!("use {meant}")),
             None => fault.help("declare it, or check how it is written"),

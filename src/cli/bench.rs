@@ -157,10 +157,13 @@ fn json_lines(file: &Path, entry: &str, times: &[f64], first: f64, flops: u64) {
     }
 }
 
+/// Runs the step of this number.
+type RunStep<'a> = dyn Fn(&mut dyn Engine, u64) -> Result<(), Box<nnc::diag::Diagnostic>> + 'a;
+
 /// Seconds of each step, sorted, and from the start of the process to the end of the first.
 fn timed(
     engine: &mut dyn Engine,
-    run: &dyn Fn(&mut dyn Engine, u64) -> Result<(), Box<nnc::diag::Diagnostic>>,
+    run: &RunStep,
     steps: Option<u32>,
     process: Instant,
 ) -> Result<(Vec<f64>, f64), Box<nnc::diag::Diagnostic>> {

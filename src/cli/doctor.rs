@@ -123,5 +123,5 @@ fn step(target: Target, threads: usize) -> Result<Vec<f64>, String> {
         }
         Ok(losses)
     };
-    run().map_err(|d: Box<nnc::diag::Diagnostic>| [&[d.headline.clone()], &d.notes[..]].concat().join(": "))
+    run().map_err(|d: Box<nnc::diag::Diagnostic>| [std::slice::from_ref(&d.headline), &d.notes[..]].concat().join(": "))
 }

@@ -44,8 +44,11 @@ fn fixes(a: &Analysis, d: &Diagnostic, number: usize) -> Vec<Action> {
     d.fixes.iter().filter_map(fix).collect()
 }
 
+/// Takes a binding: its item, the statement, the name, its type and its value.
+type SeeBinding<'a> = dyn FnMut(&Item, &Stmt, &Ident, &Option<TypeExpr>, &Expr) + 'a;
+
 /// The bindings in the bodies of a file, with the item that each is in.
-fn each_binding(a: &Analysis, see: &mut dyn FnMut(&Item, &Stmt, &Ident, &Option<TypeExpr>, &Expr)) {
+fn each_binding(a: &Analysis, see: &mut SeeBinding) {
     for item in &a.syntax.tree.items {
         let block = match &item.kind {
             ItemKind::Fn(d) => Some(&d.body),

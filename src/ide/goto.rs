@@ -280,8 +280,8 @@ pub fn definition(a: &Analysis, offset: usize) -> Option<Place> {
         Meaning::Symbol(number) => {
             // Of a local that is bound several times: the binding before.
             let symbol = &a.names().symbols[number];
-            let same = a.names().mentions.iter().filter(|m| m.binds && m.target == Target::Symbol(number));
-            let before = same.filter(|m| m.span.end <= mention.span.start).next_back();
+            let mut same = a.names().mentions.iter().filter(|m| m.binds && m.target == Target::Symbol(number));
+            let before = same.rfind(|m| m.span.end <= mention.span.start);
             match before.filter(|_| symbol.kind == Kind::Local || symbol.kind == Kind::Parameter) {
                 Some(binding) => Place::Here(binding.span.range()),
                 None => Place::Here(symbol.span.range()),

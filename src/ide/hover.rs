@@ -440,7 +440,7 @@ fn builtin(a: &Analysis, name: &str, at: Span) -> String {
             let _ = write!(out, "{}{}\n\n{}\n", code(&entry.signature), entry.group, entry.docs.trim_end());
         }
         None => {
-            let _ = write!(out, "{}{}\n", code(name), library.builtin(name).unwrap_or(""));
+            let _ = writeln!(out, "{}{}", code(name), library.builtin(name).unwrap_or(""));
         }
     }
     if let Some(result) = call_result(a, at) {

@@ -13,6 +13,7 @@ pub const DOCS: &[(&str, &str, &str)] = &[
     ("epochs", "10", "How often training goes through the data."),
     ("max_tokens", "100", "The most tokens to add."),
     ("optimizer", "AdamW(lr: 1e-3)", "The rule that moves the parameters."),
+    ("output", "target", "The field of tokens that grows, where the step takes several."),
     ("precision", "bf16", "What the step computes in, if not as declared; parameters stay in their own float."),
     ("seed", "0", "Where all random numbers come from."),
     ("steps", "1000", "How many steps training takes, instead of `epochs`."),

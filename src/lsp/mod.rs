@@ -1,6 +1,6 @@
 //! The language server, `nnc lsp`: the protocol around [`crate::ide`]. One loop reads messages and answers from what is
-//! known; a thread checks texts behind it ([`worker`]). The client's positions are turned into offsets and back at its edge
-//! ([`text`]), and nowhere else.
+//! known; a thread checks texts behind it (`worker`). The client's positions are turned into offsets and back at its edge
+//! (`text`), and nowhere else.
 
 mod actions;
 mod convert;

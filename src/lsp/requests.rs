@@ -6,10 +6,10 @@ use super::{actions, convert, rename, structure};
 use crate::ide::{self, CompletionKind};
 use lsp_server::{ErrorCode, Request};
 use lsp_types::{
-    DocumentFormattingParams,
-    CodeLensParams, CompletionParams, DefinitionParams, DocumentDiagnosticParams, DocumentHighlightParams,
-    DocumentSymbolParams, FoldingRangeParams, HoverParams, InlayHintParams, ReferenceParams, SelectionRangeParams,
-    SemanticTokensParams, SemanticTokensRangeParams, SignatureHelpParams, TextDocumentPositionParams, Uri,
+    CodeLensParams, CompletionParams, DefinitionParams, DocumentDiagnosticParams, DocumentFormattingParams,
+    DocumentHighlightParams, DocumentSymbolParams, FoldingRangeParams, HoverParams, InlayHintParams, ReferenceParams,
+    SelectionRangeParams, SemanticTokensParams, SemanticTokensRangeParams, SignatureHelpParams,
+    TextDocumentPositionParams, Uri,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

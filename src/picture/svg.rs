@@ -33,12 +33,15 @@ impl Place {
     }
 }
 
+/// Where a line passes a row: its x, and from which y to which.
+type Pass = (f64, f64, f64);
+
 struct Drawing<'a> {
     picture: &'a Picture,
     rows: Vec<Rows>,
     places: BTreeMap<Member, Place>,
     /// Where lines pass rows: (group, line) to points from above to below.
-    lanes: BTreeMap<(usize, usize), Vec<(f64, f64, f64)>>,
+    lanes: BTreeMap<(usize, usize), Vec<Pass>>,
 }
 
 pub fn write(picture: &Picture) -> String {

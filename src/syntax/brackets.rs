@@ -69,7 +69,7 @@ pub(super) fn balance(draft: &mut Draft) {
         let end = item_end(draft, start);
         let (open, stray) = imbalance(draft, start, end);
         if open + stray > 0 {
-            Repair { draft: &mut *draft, stack: Vec::new(), stray, silent_line: None }.run(start, end);
+            Repair { draft: &mut *draft, stack: Vec::new(), open, stray, silent_line: None }.run(start, end);
         }
         start = end;
     }
@@ -113,6 +113,8 @@ struct Opener {
 struct Repair<'d, 'a> {
     draft: &'d mut Draft<'a>,
     stack: Vec<Opener>,
+    /// Openers without a partner, read strictly.
+    open: usize,
     /// Closers without a partner that may still be struck out.
     stray: usize,
     /// A line of which something was already reported: its brackets are closed in silence.
@@ -130,16 +132,23 @@ impl Repair<'_, '_> {
                 self.silent_line = Some(self.draft.scan.tokens[token].line);
             }
             if let Some(before) = previous
+                && self.ends_round(token)
+            {
+                // A brace on a line of its own goes on with the one before: what is inserted stands behind the break.
+                let behind = if self.draft.scan.tokens[token].first { token - 1 } else { before };
+                while self.stack.last().is_some_and(|o| o.close != '}') {
+                    self.pop_unclosed_behind(before, behind);
+                }
+            }
+            if let Some(before) = previous
                 && self.draft.scan.tokens[token].first
             {
                 self.line_start(before, token);
             }
             if let Some(before) = previous
-                && self.ends_round(token)
+                && self.lacks_end(token)
             {
-                while self.stack.last().is_some_and(|o| o.close != '}') {
-                    self.pop_unclosed(before);
-                }
+                self.pop_unclosed(before);
             }
             match self.draft.scan.tokens[token].kind {
                 Kind::Open => self.open(token, previous),
@@ -178,8 +187,11 @@ impl Repair<'_, '_> {
     fn ends_round(&self, token: usize) -> bool {
         let scan = &self.draft.scan;
         let Some(opener) = self.stack.last().filter(|o| o.close != '}') else { return false };
+        let outer =
+            self.stack.iter().rev().take(64).take_while(|o| o.close != '}').last().map_or(opener.token, |o| o.token);
         let head = || {
-            let first = scan.tokens[token].head;
+            // A line that goes on with the head of an item does so behind its list.
+            let first = if scan.tokens[token].first { scan.tokens[outer].head } else { scan.tokens[token].head };
             is_item_word(seen(scan, first)) || matches!(seen(scan, first), "forward" | "update" | "step")
         };
         match scan.str(token) {
@@ -187,14 +199,6 @@ impl Repair<'_, '_> {
             "where" => scan.tokens.get(token + 1).is_some_and(|t| t.kind == Kind::Word) && head(),
             "{" => {
                 let asks = |t| matches!(scan.str(t), "if" | "else" | "seq" | "repeat" | "scan");
-                let outer = self
-                    .stack
-                    .iter()
-                    .rev()
-                    .take(64)
-                    .take_while(|o| o.close != '}')
-                    .last()
-                    .map_or(opener.token, |o| o.token);
                 !(outer..token).rev().take(200).any(asks)
             }
             _ => false,
@@ -259,6 +263,10 @@ impl Repair<'_, '_> {
             }
         }
         match self.stack.last() {
+            // Its own opener is missing; the one that is there has another closer.
+            Some(opener) if opener.close != '}' && self.open == 0 && opener.line != this.line => {
+                self.strike(token, "this bracket closes nothing");
+            }
             Some(opener) if opener.close != '}' => {
                 let (open, close) = (opener.token, opener.close);
                 let (span, other) = (self.draft.token_span(token), self.draft.token_span(open));
@@ -283,6 +291,16 @@ impl Repair<'_, '_> {
         let goes_on = matches!(scan.tokens[before].kind, Kind::Comma | Kind::Open)
             || (scan.tokens[before].kind == Kind::Operator && !scan.is(before, "*"))
             || matches!(this.kind, Kind::Operator | Kind::Close | Kind::Comma);
+        self.list_line(before, token);
+        // `else` on a line of its own ends what `if` began.
+        let else_of = |o: &Opener| {
+            o.close == '}'
+                && o.indent == this.indent
+                && matches!(self.draft.scan.str(self.draft.scan.tokens[o.token].head), "if" | "}")
+        };
+        if self.open > 0 && self.draft.scan.is(token, "else") && self.stack.last().is_some_and(else_of) {
+            self.pop_unclosed_behind(before, token - 1);
+        }
         while let Some(top) = self.stack.last() {
             let outside = this.indent <= top.indent;
             let ends = match top.close {
@@ -298,7 +316,21 @@ impl Repair<'_, '_> {
         let head = &self.draft.scan.tokens[before];
         let block = matches!(self.stack.last(), None | Some(Opener { close: '}', .. }));
         let doubled = self.stack.last().is_some_and(|o| self.draft.scan.tokens[o.token].line == head.line);
-        if self.stray > 0 && block && !doubled && this.indent > head.indent && self.opens_block(before) {
+        let deeper = self.stray > 0 && block && !doubled && this.indent > head.indent;
+        if deeper && let Some((bracket, listed)) = self.list_that_ends(token, head.indent) {
+            self.stray -= 1;
+            let span = self.draft.token_span(before).tail();
+            let headline = format!("`{bracket}` is missing before the lines that follow");
+            let report = self.draft.report(codes::UNCLOSED, span, headline);
+            report.help.push(format!("write `{bracket}` at the end of this line"));
+            report.fixes.push(crate::diag::Fix {
+                title: format!("insert `{bracket}`"),
+                edits: vec![(span, bracket.to_string())],
+                certain: listed,
+            });
+            self.draft.inserted.push((before, bracket));
+            self.push(before, partner(bracket.encode_utf8(&mut [0; 4])));
+        } else if deeper && self.opens_block(before) {
             self.stray -= 1;
             let span = self.draft.token_span(before).tail();
             let report = self.draft.report(codes::UNCLOSED, span, "`{` is missing before the lines that follow");
@@ -313,10 +345,69 @@ impl Repair<'_, '_> {
         }
     }
 
-    /// Whether the line that ends at this token has a word that a block follows.
+    /// Whether this is the `else` of an `if` on the same line whose block has not ended.
+    fn lacks_end(&self, token: usize) -> bool {
+        let scan = &self.draft.scan;
+        let Some(top) = self.stack.last().filter(|o| o.close == '}' && o.line == scan.tokens[token].line) else {
+            return false;
+        };
+        let head = scan.tokens[token].head;
+        self.open > 0 && scan.is(token, "else") && (head..top.token).any(|t| scan.is(t, "if"))
+    }
+
+    /// Of a list with an element a line, a bracket that opened within the line before ends with it.
+    fn list_line(&mut self, before: usize, token: usize) {
+        let [.., list, inner] = self.stack.as_slice() else { return };
+        let scan = &self.draft.scan;
+        let opens_line =
+            |o: &Opener| scan.tokens.get(o.token + 1).is_none_or(|t| t.line != o.line || t.kind == Kind::Newline);
+        let one = scan.tokens[before].kind == Kind::Comma
+            && list.close != '}'
+            && inner.close != '}'
+            && opens_line(list)
+            && !opens_line(inner)
+            && inner.line == scan.tokens[before].line
+            && scan.tokens[token].indent > list.indent;
+        if self.open > 0 && one {
+            self.pop_unclosed(before - 1);
+        }
+    }
+
+    /// The round or square bracket that the lines from this token on lack, if the first line that is not deeper than the
+    /// one before them closes it; and whether they are a list.
+    fn list_that_ends(&self, token: usize, indent: usize) -> Option<(char, bool)> {
+        let scan = &self.draft.scan;
+        let end = (token..scan.tokens.len()).find(|t| scan.tokens[*t].first && scan.tokens[*t].indent <= indent)?;
+        let bracket = match scan.str(end) {
+            ")" => '(',
+            "]" => '[',
+            _ => return None,
+        };
+        let line = scan.tokens[token].line;
+        let last = (token..end).take_while(|t| scan.tokens[*t].line == line);
+        let last = last.filter(|t| scan.tokens[*t].kind != Kind::Newline).last()?;
+        Some((bracket, scan.tokens[last].kind == Kind::Comma))
+    }
+
+    /// Whether the line that ends at this token, with the lines of a list that ends on it, has a word that a block follows.
     fn opens_block(&self, last: usize) -> bool {
         let scan = &self.draft.scan;
         let line = scan.tokens[last].line;
+        if scan.tokens[scan.tokens[last].head].kind == Kind::Close {
+            // Where the list begins, if its brackets have partners.
+            let mut depth = 0;
+            for t in (0..=scan.tokens[last].head).rev().take(4096) {
+                match scan.tokens[t].kind {
+                    Kind::Close => depth += 1,
+                    Kind::Open => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 {
+                    return t > 0 && scan.tokens[t - 1].line == scan.tokens[t].line && self.opens_block(t - 1);
+                }
+            }
+            return false;
+        }
         (0..=last).rev().take_while(|&t| scan.tokens[t].line == line).any(|t| {
             let word = seen(scan, t);
             let head = matches!(word, "forward" | "update" | "step" | "gradient") || is_item_word(word);
@@ -326,8 +417,13 @@ impl Repair<'_, '_> {
 
     /// Closes the innermost bracket behind `before` and reports it.
     fn pop_unclosed(&mut self, before: usize) {
+        self.pop_unclosed_behind(before, before);
+    }
+
+    /// As above, but what is inserted stands behind another token.
+    fn pop_unclosed_behind(&mut self, before: usize, behind: usize) {
         let Some(opener) = self.stack.pop() else { return };
-        self.draft.inserted.push((before, opener.close));
+        self.draft.inserted.push((behind, opener.close));
         if self.silent_line != Some(opener.line) {
             self.report_unclosed(opener.token, opener.close, before, 0);
         }

@@ -148,7 +148,7 @@ fn every_name_has_its_colour() {
     let mut client = open(NET);
     let got = client.request("textDocument/semanticTokens/full", json!({ "textDocument": doc() }));
     let data: Vec<u64> = got["data"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
-    assert!(data.len() % 5 == 0 && data.len() > 200, "{}", data.len());
+    assert!(data.len().is_multiple_of(5) && data.len() > 200, "{}", data.len());
     let (mut line, mut column) = (0, 0);
     let mut words = Vec::new();
     for token in data.chunks(5) {

@@ -16,6 +16,7 @@ pub(super) const LN2_LOW: f32 = -2.1219444e-4;
 /// exp(r) = 1 + r + r^2 * p(r) for |r| <= ln 2 / 2 (own minimax fit).
 pub(super) const EXP: [f32; 5] = [0.0013814599, 0.008368717, 0.04166839, 0.16666521, 0.49999994];
 /// 2^r = 1 + r * p(r) for |r| <= 1 / 2 (own minimax fit).
+#[allow(clippy::approx_constant, clippy::excessive_precision, reason = "fitted, not the constant that it is near")]
 pub(super) const EXP2: [f32; 5] = [0.00132647, 0.009671533, 0.05550734, 0.24022242, 0.693147];
 /// log(1 + m) = m - m^2 / 2 + m^3 * p(m).
 pub(super) const LOG: [f32; 9] = [
@@ -35,6 +36,7 @@ pub(super) const SIN: [f32; 3] = [-1.9515296e-4, 8.332161e-3, -1.6666655e-1];
 pub(super) const COS: [f32; 3] = [2.4433157e-5, -1.3887316e-3, 4.1666646e-2];
 /// erf(x) = x + x * p(x^2) up to [`ERF_EDGE`], and 1 - 2^p(x) beyond (own minimax fits).
 pub(super) const ERF_SMALL: [f32; 6] = [-0.0005964124, 0.00498798, -0.02676311, 0.1128172, -0.37612486, 0.12837915];
+#[allow(clippy::excessive_precision, reason = "fitted in f64, rounded once")]
 pub(super) const ERF_LARGE: [f32; 7] =
     [0.00028138523, -0.0043777376, 0.03201597, -0.14983624, -0.91937995, -1.6268204, -0.00029966101];
 pub(super) const ERF_EDGE: f32 = 0.927_734_4;

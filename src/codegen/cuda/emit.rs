@@ -119,7 +119,7 @@ impl<'k> Emitter<'k> {
             // Those past the end help to fold, and store nothing.
             let place = format!("({int})blockIdx.x * 32 + (int)(threadIdx.x & 31)");
             self.line(&format!("const bool inside = {place} < {};", mapping.total));
-        } else if mapping.total % per_block != 0 {
+        } else if !mapping.total.is_multiple_of(per_block) {
             self.line(&format!("if (at >= {}) return;", mapping.total));
         }
         if let Some(lane) = lane {

@@ -52,8 +52,11 @@ pub fn extents(kernel: &Kernel) -> Vec<usize> {
     extents
 }
 
+/// What stands before a loop, the loop, and its body.
+pub type OnlyLoop<'k> = (&'k [Stmt], LoopVar, usize, LoopKind, &'k [Stmt]);
+
 /// The loop that a block is, with what stands before it.
-pub fn only_loop(body: &[Stmt]) -> Option<(&[Stmt], LoopVar, usize, LoopKind, &[Stmt])> {
+pub fn only_loop(body: &[Stmt]) -> Option<OnlyLoop<'_>> {
     let (Stmt::For { var, extent, kind, body: inner }, before) = body.split_last()? else { return None };
     before.iter().all(|s| matches!(s, Stmt::Let { .. })).then_some((before, *var, *extent, *kind, inner))
 }
@@ -199,7 +202,7 @@ mod tests {
         let rows = "parallel i0 in 0..64 { %1 = fold sum vector i1 in 0..1024 { %0 = load b0[1024*i0 + i1] yield %0 } store b1[i0], %1 }";
         assert_eq!(team_of(rows), (64, Team::Block(128)));
         let columns =
-            "vector i0 in 0..64 { %1 = fold sum i1 in 0..1024 { %0 = load b0[64*i1 + i0] yield %0 } store b1[i0], %1 }";
+            "vector i0 in 0..64 { %1 = fold sum i1 in 0..1024 { %0 = load b0[i0 + 64*i1] yield %0 } store b1[i0], %1 }";
         assert_eq!(team_of(columns), (64, Team::Column(32)));
     }
 

@@ -2,7 +2,7 @@
 //! its full length. Out: the same step over some places, which takes what earlier places gave from variables that it keeps
 //! (the keys and values of attention among them); or nothing, if some place depends on later ones or on all of them.
 //!
-//! [`depends`] proves that no place looks ahead; [`Cut`] then rewrites the step from its result backwards: of every value
+//! `depends` proves that no place looks ahead; `Cut` then rewrites the step from its result backwards: of every value
 //! it takes the new places, or all of them, which is then a variable whose new places the step writes. What a variable
 //! holds of places that are still to come is hidden by the same mask as in the whole step: there a weight is exactly 0.
 

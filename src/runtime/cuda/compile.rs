@@ -3,7 +3,7 @@
 //!
 //! The cache has one file a module, named by a hash of everything that decides what comes out; the file begins with that text, so
 //! that a collision is a miss. Files are written under another name and renamed, so that runs at the same time do not see halves;
-//! the oldest go when the folder grows beyond [`MOST`].
+//! the oldest go when the folder grows beyond `MOST`.
 
 use super::ffi::CompilerLibrary;
 use super::find;

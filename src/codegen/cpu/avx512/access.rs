@@ -348,7 +348,7 @@ impl Select<'_> {
             && decl.access == Access::Write
             && decl.dtype.bytes() == 4
             && decl.len >= CACHED
-            && decl.len % super::select::LANES as usize == 0
+            && decl.len.is_multiple_of(super::select::LANES as usize)
             && whole(index.offset)
             && index.values.is_empty()
             && index.terms.iter().all(|&(var, stride)| var == lanes.var || whole(stride))

@@ -36,7 +36,7 @@ impl Nest {
         }
         let turns = (room(&level.insts) as usize).min(most).min(MOST);
         // Such that none are left over, if their number is known.
-        let even = (2..=turns).rev().find(|t| most != usize::MAX && most % t == 0);
+        let even = (2..=turns).rev().find(|t| most != usize::MAX && most.is_multiple_of(*t));
         let turns = even.unwrap_or(turns);
         if turns < 2 {
             return 1;
