@@ -272,6 +272,8 @@ fn matmul_of_large_and_deep_shapes() {
         [70, 1000, 3],
         [1, 700, 900],
         [700, 1, 900],
+        // Many rows and few columns: cut by rows.
+        [8200, 130, 9],
         // The depth in even and in uneven parts, with few rows and with many.
         [10, 64, 1536],
         [10, 70, 1541],
