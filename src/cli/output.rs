@@ -1,6 +1,7 @@
 //! Printing. A reader that goes away (`nnc doc | head`) ends the process quietly.
 
 use nnc::diag::{self, Diagnostic, Format};
+pub use nnc::ide::grouped;
 use nnc::source::Sources;
 use std::io::{ErrorKind, IsTerminal, Write};
 
@@ -27,19 +28,6 @@ pub fn diagnostics(list: &[Diagnostic], sources: &Sources, format: Format) {
     let text = diag::render(list, sources, format, color);
     // If nobody reads it there is nobody to tell.
     let _ = std::io::stderr().write_all(text.as_bytes());
-}
-
-/// `1,234,567`
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
 }
 
 /// `12 B`, `3.4 KiB`, `5.6 MiB`

@@ -2,10 +2,8 @@
 
 use super::input::Input;
 use super::{Exit, Fault, output, usage};
-use nnc::build::{self, Sizes};
 use nnc::check::{LayerRow, Program, Task, VarKind};
 use nnc::ops;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// List the layers with their output shapes, parameters and operations
@@ -72,7 +70,7 @@ fn count(program: &Program, var: ops::VarId) -> Option<u64> {
 }
 
 fn of_task(program: &Program, task: &Task) -> String {
-    let flops = flops(task);
+    let flops = nnc::ide::forward_flops(task);
     let mut table = vec![head(true)];
     for row in &task.layers {
         // A layer counts what is below it.
@@ -108,18 +106,4 @@ fn of_task(program: &Program, task: &Task) -> String {
     }
     out.push('\n');
     out
-}
-
-/// Floating-point operations of the forward pass of one sample, by the path of the instance; none if a size has no
-/// number.
-fn flops(task: &Task) -> Option<BTreeMap<String, u64>> {
-    let graph = build::build(&task.eval.graph, &Sizes::of(task, 1)).ok()?;
-    let mut all = BTreeMap::new();
-    for node in &graph.nodes {
-        let inputs: Vec<_> = node.inputs.iter().map(|i| graph.ty(*i).clone()).collect();
-        let work = (ops::def_of(&node.op).flops)(&node.op, &inputs, &node.ty);
-        let scope = graph.scopes.get(node.origin.scope as usize).cloned().unwrap_or_default();
-        *all.entry(scope).or_insert(0) += work;
-    }
-    Some(all)
 }

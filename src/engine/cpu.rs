@@ -1,10 +1,11 @@
 //! The target `cpu`: graphs as machine code, in two blocks of memory (variables, and one arena for everything else).
 
+use super::compiled::{Compiled, MOST_FIELDS, take_filled, within_fields};
 use super::{Engine, Entry, EntryReport, StepInputs, VarTensor, bytes, outside};
 use crate::build::Sizes;
 use crate::check::{Program, Task};
 use crate::diag::{Diagnostic, codes};
-use crate::graph::{Graph, OutputKind, TensorType};
+use crate::graph::{Graph, TensorType};
 use crate::ops::{DType, VarId};
 use crate::plan::{self, Plan, VarLayout};
 use crate::runtime::arena::{Arena, VarMemory};
@@ -13,22 +14,6 @@ use crate::runtime::launch::Workspaces;
 use crate::runtime::threads::Pool;
 use crate::stages::{self, Times, timed};
 use std::sync::Arc;
-
-/// More fields than a step can take.
-pub(super) const MOST_FIELDS: usize = 32;
-
-/// One entry, compiled.
-struct Compiled {
-    entry: Entry,
-    batch: usize,
-    /// None for those that [`Engine::prepare`] takes.
-    lengths: Option<Vec<usize>>,
-    executable: Executable,
-    report: EntryReport,
-    /// Types of the results.
-    values: Vec<TensorType<usize>>,
-    scopes: Vec<String>,
-}
 
 /// A task on the processor.
 pub struct CpuEngine {
@@ -39,7 +24,7 @@ pub struct CpuEngine {
     pub(super) vars: VarMemory,
     pub(super) arena: Arena,
     pub(super) pool: Arc<Pool>,
-    compiled: Vec<Compiled>,
+    compiled: Vec<Compiled<Executable>>,
     /// The one that ran last.
     last: Option<usize>,
 }
@@ -61,15 +46,6 @@ impl CpuEngine {
         })
     }
 
-    /// A step takes only so many fields.
-    pub(super) fn within_fields(&self) -> Result<(), Box<Diagnostic>> {
-        if self.task.fields.len() > MOST_FIELDS {
-            let headline = format!("a step can take at most {MOST_FIELDS} fields");
-            return Err(Box::new(Diagnostic::error(codes::TARGET, self.task.span, headline)));
-        }
-        Ok(())
-    }
-
     pub(super) fn within_budget(&self, plan: &Plan) -> Result<(), Box<Diagnostic>> {
         within_budget(&self.task, self.vars.bytes(), plan)
     }
@@ -78,46 +54,26 @@ impl CpuEngine {
     fn ready(&mut self, entry: Entry, batch: usize, lengths: Option<&[usize]>) -> Result<usize, Box<Diagnostic>> {
         // Where no size differs from batch to batch there are no lengths to tell.
         let lengths = lengths.filter(|l| !l.is_empty());
-        let fits = |c: &Compiled| c.entry == entry && c.batch == batch && c.lengths.as_deref() == lengths;
-        if let Some(i) = self.compiled.iter().position(fits) {
+        if let Some(i) = self.compiled.iter().position(|c| c.is_of(entry, batch, lengths)) {
             return Ok(i);
         }
-        self.within_fields()?;
+        within_fields(&self.task)?;
         let mut report = EntryReport::default();
         let graph = stages::step_graph_of(&self.task, entry, batch, lengths.unwrap_or(&[]), &mut report.stages)?;
-        self.add(entry, batch, lengths, &graph, report)
+        self.add((entry, batch, lengths), &graph, report)
     }
 
     /// Compiles a step's graph; gives its place.
     fn add(
         &mut self,
-        entry: Entry,
-        batch: usize,
-        lengths: Option<&[usize]>,
+        of: (Entry, usize, Option<&[usize]>),
         graph: &Graph<usize>,
         mut report: EntryReport,
     ) -> Result<usize, Box<Diagnostic>> {
         let (plan, executable) = self.compile(graph, &mut report.stages)?;
         self.within_budget(&plan)?;
-        report.flops = stages::flops(graph);
-        report.kernels = plan.schedule.kernels.len();
-        report.launches = plan.schedule.launches.len();
-        report.arena_bytes = plan.arena_bytes;
-        report.lower_bound = plan.lower_bound;
         report.constant_bytes = executable.own_memory().constants;
-        let mut values: Vec<(u32, TensorType<usize>)> = graph
-            .outputs
-            .iter()
-            .filter_map(|o| match o.kind {
-                OutputKind::Value(i) => Some((i, graph.ty(o.node).clone())),
-                OutputKind::Update(_) => None,
-            })
-            .collect();
-        values.sort_by_key(|v| v.0);
-        let values = values.into_iter().map(|v| v.1).collect();
-        let scopes = graph.scopes.clone();
-        let lengths = lengths.map(<[usize]>::to_vec);
-        self.compiled.push(Compiled { entry, batch, lengths, executable, report, values, scopes });
+        self.compiled.push(Compiled::new(of, (graph, &plan), executable, report));
         Ok(self.compiled.len() - 1)
     }
 
@@ -273,8 +229,7 @@ impl Engine for CpuEngine {
 
     fn extend(&mut self, count: usize, batch: usize, lengths: &[usize]) -> Result<bool, Box<Diagnostic>> {
         let entry = Entry::Extend(count as u32);
-        let is = |c: &Compiled| c.entry == entry && c.batch == batch && c.lengths.as_deref() == Some(lengths);
-        if self.compiled.iter().any(is) {
+        if self.compiled.iter().any(|c| c.is_of(entry, batch, Some(lengths))) {
             return Ok(true);
         }
         if self.task.fields.len() >= MOST_FIELDS {
@@ -285,20 +240,13 @@ impl Engine for CpuEngine {
         let found = stages::extension(&self.task, count, batch, lengths, first, &mut report.stages)?;
         let Some(found) = found else { return Ok(false) };
         self.keep(found.kept);
-        self.add(entry, batch, Some(lengths), &found.graph, report)?;
+        self.add((entry, batch, Some(lengths)), &found.graph, report)?;
         Ok(true)
     }
 
     fn initialise(&mut self, seed: u64) -> Result<(), Box<Diagnostic>> {
         let mut graph = stages::init_graph(&self.program, &self.task)?;
-        // Variables that start as one number need no code.
-        let mut filled = Vec::new();
-        for output in &graph.outputs {
-            if let (OutputKind::Update(var), Some(value)) = (output.kind, graph.uniform_value(output.node)) {
-                filled.push((var, value));
-            }
-        }
-        graph.outputs.retain(|o| !filled.iter().any(|(var, _)| o.kind == OutputKind::Update(*var)));
+        let filled = take_filled(&mut graph);
         if !graph.outputs.is_empty() {
             let graph = crate::opt::dce(graph);
             let (_, mut executable) = self.compile(&graph, &mut Vec::new())?;

@@ -4,11 +4,12 @@
 //! A step is begun and not waited for; whoever asks for a result or a variable waits. A failure of the device that shows only then is
 //! told by the next step.
 
-use super::cpu::{MOST_FIELDS, given, slices, task_vars, within_budget};
+use super::compiled::{Compiled, take_filled, within_fields};
+use super::cpu::{given, slices, task_vars, within_budget};
 use super::{Engine, Entry, EntryReport, StepInputs, VarTensor, bytes, outside};
 use crate::check::{Program, Task};
 use crate::diag::{Diagnostic, codes};
-use crate::graph::{Graph, OutputKind, TensorType};
+use crate::graph::{Graph, TensorType};
 use crate::ops::{DType, VarId};
 use crate::plan::{self, Plan, VarLayout};
 use crate::runtime::cuda::compile::Compiler;
@@ -20,19 +21,6 @@ use crate::stages::{self, Times, timed};
 use std::cell::RefCell;
 use std::sync::Arc;
 
-/// One entry, compiled.
-struct Compiled {
-    entry: Entry,
-    batch: usize,
-    /// None for those that [`Engine::prepare`] takes.
-    lengths: Option<Vec<usize>>,
-    step: Step,
-    report: EntryReport,
-    /// Types of the results.
-    values: Vec<TensorType<usize>>,
-    scopes: Vec<String>,
-}
-
 /// A task on a GPU.
 pub struct CudaEngine {
     program: Program,
@@ -40,7 +28,7 @@ pub struct CudaEngine {
     types: Vec<TensorType<usize>>,
     layout: VarLayout,
     // Steps go before the memory that they run over.
-    compiled: Vec<Compiled>,
+    compiled: Vec<Compiled<Step>>,
     vars: Memory,
     arena: Memory,
     device: Arc<Device>,
@@ -124,38 +112,20 @@ impl CudaEngine {
     /// The place of what is compiled for these sizes; compiles it if it is not there.
     fn ready(&mut self, entry: Entry, batch: usize, lengths: Option<&[usize]>) -> Result<usize, Box<Diagnostic>> {
         let lengths = lengths.filter(|l| !l.is_empty());
-        let fits = |c: &Compiled| c.entry == entry && c.batch == batch && c.lengths.as_deref() == lengths;
-        if let Some(i) = self.compiled.iter().position(fits) {
+        if let Some(i) = self.compiled.iter().position(|c| c.is_of(entry, batch, lengths)) {
             return Ok(i);
         }
-        if self.task.fields.len() > MOST_FIELDS {
-            let headline = format!("a step can take at most {MOST_FIELDS} fields");
-            return Err(Box::new(Diagnostic::error(codes::TARGET, self.task.span, headline)));
-        }
+        within_fields(&self.task)?;
         let mut report = EntryReport::default();
         let graph = stages::step_graph_of(&self.task, entry, batch, lengths.unwrap_or(&[]), &mut report.stages)?;
         let (plan, step) = self.compile(&graph, &mut report.stages)?;
         within_budget(&self.task, self.vars.len(), &plan)?;
         let (launches, kernels, constants) = step.counts();
-        report.flops = stages::flops(&graph);
-        report.kernels = kernels;
-        report.launches = launches;
-        report.arena_bytes = plan.arena_bytes;
-        report.lower_bound = plan.lower_bound;
-        report.constant_bytes = constants;
-        let mut values: Vec<(u32, TensorType<usize>)> = graph
-            .outputs
-            .iter()
-            .filter_map(|o| match o.kind {
-                OutputKind::Value(i) => Some((i, graph.ty(o.node).clone())),
-                OutputKind::Update(_) => None,
-            })
-            .collect();
-        values.sort_by_key(|v| v.0);
-        let values = values.into_iter().map(|v| v.1).collect();
-        let scopes = graph.scopes.clone();
-        let lengths = lengths.map(<[usize]>::to_vec);
-        self.compiled.push(Compiled { entry, batch, lengths, step, report, values, scopes });
+        let mut compiled = Compiled::new((entry, batch, lengths), (&graph, &plan), step, report);
+        let counts =
+            EntryReport { launches, kernels, constant_bytes: constants, ..std::mem::take(&mut compiled.report) };
+        compiled.report = counts;
+        self.compiled.push(compiled);
         Ok(self.compiled.len() - 1)
     }
 
@@ -187,14 +157,7 @@ impl Engine for CudaEngine {
 
     fn initialise(&mut self, seed: u64) -> Result<(), Box<Diagnostic>> {
         let mut graph = stages::init_graph(&self.program, &self.task)?;
-        // Variables that start as one number need no code.
-        let mut filled = Vec::new();
-        for output in &graph.outputs {
-            if let (OutputKind::Update(var), Some(value)) = (output.kind, graph.uniform_value(output.node)) {
-                filled.push((var, value));
-            }
-        }
-        graph.outputs.retain(|o| !filled.iter().any(|(var, _)| o.kind == OutputKind::Update(*var)));
+        let filled = take_filled(&mut graph);
         if !graph.outputs.is_empty() {
             let graph = crate::opt::dce(graph);
             let (_, mut step) = self.compile(&graph, &mut Vec::new())?;
@@ -218,7 +181,7 @@ impl Engine for CudaEngine {
         let i = self.ready(entry, batch, Some(inputs.lengths))?;
         let (slots, count) = slices(inputs);
         self.last = Some(i);
-        self.compiled[i].step.run(&self.vars, &self.arena, &given(inputs, &slots[..count])).map_err(fault)
+        self.compiled[i].executable.run(&self.vars, &self.arena, &given(inputs, &slots[..count])).map_err(fault)
     }
 
     fn finish(&mut self) -> Result<(), Box<Diagnostic>> {
@@ -230,7 +193,7 @@ impl Engine for CudaEngine {
 
     fn scalar(&self, position: usize) -> f64 {
         let compiled = self.last.and_then(|i| self.compiled.get(i));
-        let found = compiled.and_then(|c| self.later(c.step.value(&self.arena, position as u32)));
+        let found = compiled.and_then(|c| self.later(c.executable.value(&self.arena, position as u32)));
         let first =
             |(bytes, dtype): (Vec<u8>, DType)| bytes::to_f64(dtype, bytes.get(..dtype.bytes())?).first().copied();
         found.flatten().and_then(first).unwrap_or(f64::NAN)
@@ -239,7 +202,7 @@ impl Engine for CudaEngine {
     fn value(&self, position: usize) -> VarTensor {
         let compiled = self.last.and_then(|i| self.compiled.get(i));
         let found = compiled.and_then(|c| {
-            let (bytes, _) = self.later(c.step.value(&self.arena, position as u32))??;
+            let (bytes, _) = self.later(c.executable.value(&self.arena, position as u32))??;
             let ty = c.values.get(position)?;
             Some(VarTensor { dtype: ty.dtype, shape: ty.shape.clone(), bytes })
         });
@@ -253,7 +216,7 @@ impl Engine for CudaEngine {
         let i = self.ready(entry, batch, Some(inputs.lengths)).ok()?;
         let given = given(inputs, &slots[..count]);
         let compiled = &mut self.compiled[i];
-        let found = compiled.step.run_checked(&self.vars, &self.arena, &given);
+        let found = compiled.executable.run_checked(&self.vars, &self.arena, &given);
         let restored = self.vars.write(0, &before);
         self.later(restored)?;
         let found = found.ok()??;

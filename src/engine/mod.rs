@@ -3,6 +3,7 @@
 //! The training loop knows only [`Engine`]; what is behind it is the CPU's machine code, a GPU, or the interpreter.
 
 pub mod bytes;
+mod compiled;
 pub mod cpu;
 mod cuda;
 mod interpreter;

@@ -84,7 +84,7 @@ impl CpuEngine {
         inputs: &StepInputs,
         steps: Option<usize>,
     ) -> Result<Profile, Box<Diagnostic>> {
-        self.within_fields()?;
+        super::compiled::within_fields(&self.task)?;
         let graph = stages::step_graph_of(&self.task, entry, batch, inputs.lengths, &mut Vec::new())?;
         let (plan, mut executable) = self.compile(&graph, &mut Vec::new())?;
         self.within_budget(&plan)?;

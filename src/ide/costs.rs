@@ -47,12 +47,14 @@ pub fn costs(input: &Input, syntax: &Syntax, threads: usize) -> Costs {
         let bytes: Option<u64> =
             vars.map(|ty| Some(super::show::elements(ty).number()? as u64 * ty.dtype.bytes() as u64)).sum();
         let peak = plan.map(|p| p.arena_bytes as u64).zip(bytes).map(|(a, b)| a + b);
-        tasks.push(TaskCosts { name: task.name.clone(), flops: flops(task).unwrap_or_default(), peak });
+        tasks.push(TaskCosts { name: task.name.clone(), flops: forward_flops(task).unwrap_or_default(), peak });
     }
     Costs { tasks }
 }
 
-fn flops(task: &Task) -> Option<BTreeMap<String, u64>> {
+/// Floating-point operations of the forward pass of one sample, by the path of the instance; none if a size has no
+/// number.
+pub fn forward_flops(task: &Task) -> Option<BTreeMap<String, u64>> {
     let graph = build::build(&task.eval.graph, &Sizes::of(task, 1)).ok()?;
     let mut all = BTreeMap::new();
     for node in &graph.nodes {

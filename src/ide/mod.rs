@@ -28,7 +28,7 @@ mod tokens;
 pub use actions::{Action, actions};
 pub use again::check_again;
 pub use complete::{Completion, CompletionKind, ListFolder, complete};
-pub use costs::{Costs, TaskCosts, costs};
+pub use costs::{Costs, TaskCosts, costs, forward_flops};
 pub use facts::{Facts, Input, TaskFacts, check, item_name};
 pub use goto::{Place, definition, highlights, references};
 pub use hints::{Hint, HintMode, hints};
@@ -39,6 +39,7 @@ pub use names::{Kind, Names, Symbol, Target};
 pub use outline::{Fold, Outline, folds, outline, selections};
 pub use rename::{Renamed, prepare_rename, rename};
 pub use shift::{Edit, Shift};
+pub use show::grouped;
 pub use signature::{SignatureHelp, signature};
 pub use tokens::{TOKEN_KINDS, TOKEN_MODIFIERS, Token, tokens};
 
