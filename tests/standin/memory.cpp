@@ -15,26 +15,29 @@ size_t cell_bytes();
 namespace {
 
 constexpr size_t PAGE = 4096, ZONE = 256, ALIGN = 256;
+// Pages that nobody may touch on each side of a buffer: wide enough that an index far outside lands there and not in something of
+// the host's. They cost addresses, no memory.
+constexpr size_t GUARD = (size_t)64 << 20;
 // Floats of these bytes are huge: a sum that read one shows it.
 constexpr unsigned char RED = 0xfe;
 std::map<char *, Region> regions;
 size_t taken = 0;
 int opened = 0;
 
-char *pages(size_t bytes) {
-    void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+char *pages(size_t bytes, int how = PROT_READ | PROT_WRITE) {
+    void *p = mmap(nullptr, bytes, how, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? nullptr : (char *)p;
 }
 
 // Bytes before and behind a buffer that nobody may write.
 void zones(const Region &r, char **front, char **behind, size_t *front_bytes, size_t *behind_bytes) {
-    *front = r.map + PAGE;
+    *front = r.map + GUARD;
     *front_bytes = (size_t)(r.start - *front);
     *behind = r.start + r.bytes;
-    *behind_bytes = (size_t)(r.map + r.map_bytes - PAGE - *behind);
+    *behind_bytes = (size_t)(r.map + r.map_bytes - GUARD - *behind);
 }
 
-void protect(const Region &r, int how) { mprotect(r.map + PAGE, r.map_bytes - 2 * PAGE, how); }
+void protect(const Region &r, int how) { mprotect(r.map + GUARD, r.map_bytes - 2 * GUARD, how); }
 
 } // namespace
 
@@ -80,11 +83,12 @@ Result allocate(size_t bytes, bool host, void **out) {
     Region r = {};
     r.bytes = bytes;
     r.host = host;
-    r.map_bytes = inside + 2 * PAGE;
-    r.map = pages(r.map_bytes);
+    r.map_bytes = inside + 2 * GUARD;
+    r.map = pages(r.map_bytes, PROT_NONE);
     if (!r.map) return OUT_OF_MEMORY;
+    protect(r, PROT_READ | PROT_WRITE);
     // The end is as near to the guard page as alignment lets it be.
-    r.start = r.map + PAGE + inside - room;
+    r.start = r.map + GUARD + inside - room;
     char *front, *behind;
     size_t front_bytes, behind_bytes;
     zones(r, &front, &behind, &front_bytes, &behind_bytes);
@@ -93,8 +97,6 @@ Result allocate(size_t bytes, bool host, void **out) {
     // as the system gives them, or every test would touch all their pages.
     if (bytes <= (size_t)256 << 20) memset(r.start, 0xff, bytes);
     memset(behind, RED, behind_bytes);
-    mprotect(r.map, PAGE, PROT_NONE);
-    mprotect(r.map + r.map_bytes - PAGE, PAGE, PROT_NONE);
     if (!host && settings().check) r.cells = (Cell *)pages(bytes * cell_bytes());
     if (!host && !opened) protect(r, PROT_NONE);
     if (!host) taken += bytes;
