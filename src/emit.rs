@@ -5,7 +5,7 @@ use crate::codegen::cpu as code;
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::driver::Checked;
 use crate::engine::Entry;
-use crate::engine::cpu::{plan_graph, task_vars};
+use crate::engine::cpu::{keeps_weights, plan_graph, task_vars};
 use crate::plan::{self, Plan, Schedule, Work};
 use crate::{graph, opt, stages, syntax};
 use std::fmt::Write;
@@ -33,7 +33,7 @@ pub fn plan(
 ) -> Result<Plan, Box<Diagnostic>> {
     let layout = plan::var_layout(&task_vars(program, task)?);
     let graph = stages::step_graph(task, entry, batch, &mut Vec::new())?;
-    plan_graph(&graph, &layout, threads, &mut Vec::new())
+    plan_graph(&graph, &layout, threads, keeps_weights(task), &mut Vec::new())
 }
 
 /// The text of a stage.

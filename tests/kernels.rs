@@ -345,6 +345,17 @@ fn check_conv(random: &mut Random, pools: &[Pool], conv: Conv2d) {
             unsafe { conv.forward_with(isa, pool, x.as_ptr(), w.as_ptr(), to, scratch, epilogue) }
         };
         y.check(isa, pools, &("forward", conv), &workspace, &run, &[false, true]);
+        let mut kept = Scratch::new(conv.kept_bytes_with(isa));
+        let at = kept.at();
+        // SAFETY: the weights have the shape's size.
+        unsafe { conv.keep_with(isa, &pools[1], w.as_ptr(), at) };
+        kept.check(&("keep", conv));
+        let workspace = |threads| conv.workspace_kept_with(isa, threads);
+        let run = |pool: &Pool, to, scratch, epilogue| {
+            // SAFETY: the vectors have the shape's sizes, and the weights are prepared.
+            unsafe { conv.forward_kept_with(isa, pool, x.as_ptr(), at, to, scratch, epilogue) }
+        };
+        y.check(isa, pools, &("forward_kept", conv), &workspace, &run, &[false, true]);
         let workspace = |threads| conv.workspace_input_grad_with(isa, threads);
         let run = |pool: &Pool, to, scratch, _| {
             // SAFETY: the vectors have the shape's sizes.

@@ -154,7 +154,7 @@ impl Test {
         plan::reference::run_plan(&plan, &mut memory).unwrap();
         self.compare(&plan.schedule, &memory, &expected);
         self.check_machine_code(&expected, 1, &plan::NoWorkspace);
-        self.check_machine_code(&expected, 3, &Workspaces { threads: 3 });
+        self.check_machine_code(&expected, 3, &Workspaces { threads: 3, keep: true });
         plan
     }
 

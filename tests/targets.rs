@@ -166,7 +166,7 @@ impl Case {
     /// Every result.
     fn on_the_processor(&self) -> Vec<Vec<f64>> {
         let layout = VarLayout::default();
-        let plan = match plan_graph(&self.graph, &layout, 2, &mut Vec::new()) {
+        let plan = match plan_graph(&self.graph, &layout, 2, true, &mut Vec::new()) {
             Ok(plan) => plan,
             Err(fault) => panic!("{}: {fault:?}", self.what),
         };
@@ -313,7 +313,7 @@ fn sums_of_halves_keep_what_each_step_would_lose() {
         let inputs = Inputs { fields: vec![tensor(&[4096], vec![1.0; 4096]).expect("a tensor")], ..Inputs::default() };
         let sum = Interpreter::run(&graph, &inputs).expect("a sum");
         assert_eq!(sum[0].1.sum(), 4096.0);
-        let plan = plan_graph(&graph, &VarLayout::default(), 1, &mut Vec::new()).expect("a plan");
+        let plan = plan_graph(&graph, &VarLayout::default(), 1, true, &mut Vec::new()).expect("a plan");
         let layout = VarLayout::default();
         let mut executable = Executable::load(&plan, &layout, Arc::new(Pool::new(1))).expect("machine code");
         let (mut vars, mut arena) = (VarMemory::new(&layout), Arena::new(plan.arena_bytes));

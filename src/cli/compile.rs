@@ -89,6 +89,9 @@ fn entries(checked: &Checked, task: &Task, engine: &mut dyn Engine) -> Result<St
                 format!("{} (lower bound {})", output::bytes(report.arena_bytes), output::bytes(report.lower_bound)),
             ],
         ];
+        if report.kept_bytes > 0 {
+            rows.push(vec!["  kept weights".into(), output::bytes(report.kept_bytes)]);
+        }
         rows.extend(report.stages.iter().map(|(stage, ms)| vec![format!("  {stage}"), format!("{ms:.2} ms")]));
         rows.push(vec!["  all stages".into(), format!("{ms:.2} ms")]);
         out += &output::table(&rows, &[0, 1]);

@@ -56,16 +56,19 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
         return Ok(Exit::Ok);
     }
     let mut out = found.table(if args.all { usize::MAX } else { SHOWN });
-    // What a run takes: the variables, and the arena that its entries share.
+    // What a run takes: the variables, the arena that its entries share, and what is kept of weights.
     let mut engine = driver::engine(&checked, &task.name, Target::Cpu, threads).map_err(at)?;
     let entries: &[Entry] = if task.train.is_some() { &[Entry::Train, Entry::Eval] } else { &[Entry::Eval] };
+    let mut kept = 0;
     for entry in entries {
-        engine.prepare(*entry, batch).map_err(at)?;
+        kept += engine.prepare(*entry, batch).map_err(at)?.kept_bytes;
     }
     let (vars, arena) = (engine.var_bytes(), engine.arena_bytes());
     let row =
         |name: &str, n: usize| vec![name.to_string(), output::bytes(n), format!("{} bytes", output::grouped(n as u64))];
-    let rows = [row("variables", vars), row("arena of all entries", arena), row("total", vars + arena)];
+    let mut rows = vec![row("variables", vars), row("arena of all entries", arena)];
+    rows.extend((kept > 0).then(|| row("weights in the order they are read in", kept)));
+    rows.push(row("total", vars + arena + kept));
     out += &output::table(&rows, &[0]);
     output::print(&out);
     Ok(Exit::Ok)

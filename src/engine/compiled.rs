@@ -37,6 +37,7 @@ impl<E> Compiled<E> {
         report.launches = plan.schedule.launches.len();
         report.arena_bytes = plan.arena_bytes;
         report.lower_bound = plan.lower_bound;
+        report.kept_bytes = plan.kept_bytes;
         let mut values: Vec<(u32, TensorType<usize>)> = graph
             .outputs
             .iter()

@@ -97,7 +97,7 @@ impl CpuEngine {
         graph: &Graph<usize>,
         times: &mut Times,
     ) -> Result<(Plan, Executable), Box<Diagnostic>> {
-        let plan = plan_graph(graph, &self.layout, self.pool.threads(), times)?;
+        let plan = plan_graph(graph, &self.layout, self.pool.threads(), keeps_weights(&self.task), times)?;
         let executable = timed(times, "machine code", || Executable::load(&plan, &self.layout, self.pool.clone()))?;
         if plan.arena_bytes > self.arena.bytes() {
             self.arena = Arena::new(plan.arena_bytes);
@@ -150,7 +150,7 @@ pub fn check_budget(program: &Program, task: &Task, threads: usize) -> Result<()
     for entry in entries {
         let batch = task.settings.batch.unwrap_or(0);
         let graph = stages::step_graph(task, *entry, batch, &mut Vec::new())?;
-        let plan = plan_graph(&graph, &layout, threads, &mut Vec::new())?;
+        let plan = plan_graph(&graph, &layout, threads, keeps_weights(task), &mut Vec::new())?;
         within_budget(task, layout.bytes, &plan)?;
     }
     Ok(())
@@ -159,7 +159,7 @@ pub fn check_budget(program: &Program, task: &Task, threads: usize) -> Result<()
 /// A plan that needs more than the task's `budget` is an error that names the largest tensors.
 pub(super) fn within_budget(task: &Task, vars_bytes: usize, plan: &Plan) -> Result<(), Box<Diagnostic>> {
     let Some((budget, span)) = task.settings.budget else { return Ok(()) };
-    let needed = (vars_bytes + plan.arena_bytes) as u64;
+    let needed = (vars_bytes + plan.arena_bytes + plan.kept_bytes) as u64;
     if needed <= budget {
         return Ok(());
     }
@@ -184,11 +184,17 @@ pub(super) fn within_budget(task: &Task, vars_bytes: usize, plan: &Plan) -> Resu
     Err(Box::new(fault.help("a smaller batch or a narrower net needs less; `nnc plan` lists every tensor")))
 }
 
-/// A graph's schedule with a place for every buffer.
+/// Whether weights are packed once and kept: not beside a training that changes them all the time.
+pub fn keeps_weights(task: &Task) -> bool {
+    task.train.is_none()
+}
+
+/// A graph's schedule with a place for every buffer; `keep` as [`keeps_weights`] says.
 pub fn plan_graph(
     graph: &Graph<usize>,
     layout: &VarLayout,
     threads: usize,
+    keep: bool,
     times: &mut Times,
 ) -> Result<Plan, Box<Diagnostic>> {
     let schedule = timed(times, "fuse and lower", || plan::lower(graph)).map_err(|fault| {
@@ -198,7 +204,7 @@ pub fn plan_graph(
                 .help("`--target interpreter` can"),
         )
     })?;
-    let plan = timed(times, "plan", || plan::plan(schedule, layout, &Workspaces { threads }));
+    let plan = timed(times, "plan", || plan::plan(schedule, layout, &Workspaces { threads, keep }));
     if cfg!(debug_assertions)
         && let Err(broken) = plan::verify(&plan)
     {

@@ -64,6 +64,8 @@ pub struct EntryReport {
     pub flops: u64,
     pub arena_bytes: usize,
     pub lower_bound: usize,
+    /// Bytes of what is kept of variables, beside the arena.
+    pub kept_bytes: usize,
     /// Bytes of constants, beside the arena.
     pub constant_bytes: usize,
     /// Milliseconds by stage, in order.

@@ -46,7 +46,7 @@ pub fn costs(input: &Input, syntax: &Syntax, threads: usize) -> Costs {
         let vars = task.vars.iter().map(|v| &program.var(*v).ty);
         let bytes: Option<u64> =
             vars.map(|ty| Some(super::show::elements(ty).number()? as u64 * ty.dtype.bytes() as u64)).sum();
-        let peak = plan.map(|p| p.arena_bytes as u64).zip(bytes).map(|(a, b)| a + b);
+        let peak = plan.map(|p| (p.arena_bytes + p.kept_bytes) as u64).zip(bytes).map(|(a, b)| a + b);
         tasks.push(TaskCosts { name: task.name.clone(), flops: forward_flops(task).unwrap_or_default(), peak });
     }
     Costs { tasks }

@@ -2,7 +2,7 @@
 //! the same time overlap, and the arena is about as small as it can be.
 
 use super::lower::{Pending, can_merge, replace};
-use super::{Buffer, BufferId, BufferKind, Plan, Repeat, Schedule, VarLayout, Work, lanes};
+use super::{Buffer, BufferId, BufferKind, Plan, Repeat, Schedule, VarLayout, Work, keep, lanes};
 use crate::codegen::loops::{Access, Kernel};
 use crate::graph::TensorType;
 use crate::ops::DType;
@@ -15,9 +15,14 @@ pub const ALIGN: usize = 64;
 pub trait WorkspaceSizes {
     fn bytes(&self, work: &Work) -> usize;
 
-    /// Bytes of a product's right operand if it is packed ahead; 0 if that is of no use.
+    /// Bytes of a product's right operand or a convolution's weights if they are packed ahead; 0 if that is of no use.
     fn packed_bytes(&self, _: &Work) -> usize {
         0
+    }
+
+    /// Whether weights that no launch writes are packed once and kept, which takes as much memory again.
+    fn keeps_weights(&self) -> bool {
+        false
     }
 
     /// Whether rows of a recurrence that never meet go to threads of their own.
@@ -61,6 +66,9 @@ pub fn plan(schedule: Schedule, vars: &VarLayout, sizes: &dyn WorkspaceSizes) ->
     let mut schedule = schedule;
     plan_bodies(&mut schedule, sizes);
     reuse_in_place(&mut schedule);
+    if sizes.keeps_weights() {
+        keep::keep_weights(&mut schedule, sizes);
+    }
     add_workspaces(&mut schedule, sizes);
     let lifetimes = lifetimes(&schedule);
     place_all(schedule, vars, lifetimes)
@@ -104,7 +112,7 @@ fn place_all(schedule: Schedule, vars: &VarLayout, lifetimes: Vec<(usize, usize)
         .max()
         .unwrap_or(0);
     let (mut offsets, arena_bytes) = pack(&placed, &sizes, &lifetimes, lower_bound);
-    let mut constants = 0;
+    let (mut constants, mut kept_bytes) = (0, 0);
     for (i, buffer) in schedule.buffers.iter().enumerate() {
         match buffer.kind {
             BufferKind::Var(v) => offsets[i] = vars.offsets.get(v.0 as usize).copied().unwrap_or(0),
@@ -112,10 +120,14 @@ fn place_all(schedule: Schedule, vars: &VarLayout, lifetimes: Vec<(usize, usize)
                 offsets[i] = constants;
                 constants += sizes[i];
             }
+            BufferKind::Kept(_) => {
+                offsets[i] = kept_bytes;
+                kept_bytes += sizes[i];
+            }
             _ => {}
         }
     }
-    Plan { schedule, offsets, lifetimes, arena_bytes, lower_bound }
+    Plan { schedule, offsets, lifetimes, arena_bytes, kept_bytes, lower_bound }
 }
 
 fn lives((first, last): (usize, usize), at: usize) -> bool {

@@ -184,9 +184,9 @@ impl Work {
                 let more = epilogue.iter().flat_map(|e| e.args.iter().copied()).filter(|x| x != c);
                 [a.buffer, b.buffer].into_iter().chain(*packed).chain(more).collect()
             }
-            Work::Conv { inputs, epilogue, output, .. } => {
+            Work::Conv { inputs, epilogue, output, packed, .. } => {
                 let more = epilogue.iter().flat_map(|e| e.args.iter().copied()).filter(|x| x != output);
-                inputs.iter().copied().chain(more).collect()
+                inputs.iter().copied().chain(*packed).chain(more).collect()
             }
             Work::Repeat(repeat) => {
                 let bound = repeat.bindings.iter().filter(|b| !b.written).map(|b| b.buffer);
@@ -240,11 +240,11 @@ impl Work {
                 epilogue.iter_mut().flat_map(|e| &mut e.args).for_each(&mut *f);
                 workspace.iter_mut().chain(packed).for_each(f);
             }
-            Work::Conv { inputs, output, epilogue, workspace, .. } => {
+            Work::Conv { inputs, output, epilogue, workspace, packed, .. } => {
                 inputs.iter_mut().for_each(&mut *f);
                 f(output);
                 epilogue.iter_mut().flat_map(|e| &mut e.args).for_each(&mut *f);
-                workspace.iter_mut().for_each(f);
+                workspace.iter_mut().chain(packed).for_each(f);
             }
             Work::Repeat(repeat) => {
                 repeat.bindings.iter_mut().for_each(|b| f(&mut b.buffer));

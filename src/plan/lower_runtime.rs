@@ -58,7 +58,7 @@ pub fn lower_runtime(
     let outputs: usize = dy.iter().product();
     let flops = 2 * (outputs * weight[1..].iter().product::<usize>()) as u64;
     let inputs = [buffer(dense_operand(graph, node.inputs[0])), buffer(dense_operand(graph, node.inputs[1]))];
-    Ok((Work::Conv { pass, shape, inputs, output, epilogue: None, workspace: None }, flops))
+    Ok((Work::Conv { pass, shape, inputs, output, epilogue: None, workspace: None, packed: None }, flops))
 }
 
 fn two_axes(window: &Window<usize>) -> Window<usize> {

@@ -1,6 +1,7 @@
 //! Stage 6: the schedule of a step and the place of every buffer.
 
 mod arena;
+mod keep;
 mod lanes;
 mod lower;
 mod lower_draw;

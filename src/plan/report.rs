@@ -30,6 +30,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     pub launches: usize,
     pub arena_bytes: usize,
+    /// Bytes of what is kept of variables.
+    pub kept_bytes: usize,
     pub lower_bound: usize,
 }
 
@@ -52,7 +54,7 @@ pub fn report(plan: &Plan, sources: &Sources) -> Report {
     }
     rows.sort_by_key(|r| std::cmp::Reverse(r.bytes));
     let launches = plan.schedule.launches.len();
-    Report { rows, launches, arena_bytes: plan.arena_bytes, lower_bound: plan.lower_bound }
+    Report { rows, launches, arena_bytes: plan.arena_bytes, kept_bytes: plan.kept_bytes, lower_bound: plan.lower_bound }
 }
 
 fn what(kind: &BufferKind) -> String {
@@ -66,6 +68,7 @@ fn what(kind: &BufferKind) -> String {
         BufferKind::Value(i) => format!("result {i}"),
         BufferKind::Workspace => "workspace".to_string(),
         BufferKind::Packed => "packed operand".to_string(),
+        BufferKind::Kept(v) => format!("kept of variable {}", v.0),
         BufferKind::Outer(n) => format!("outer {n}"),
     }
 }
@@ -108,6 +111,9 @@ impl Report {
         let over = (self.arena_bytes as f64 / self.lower_bound.max(1) as f64 - 1.0) * 100.0;
         let arena = size(self.arena_bytes);
         let _ = writeln!(out, "arena {arena}, {over:.1} % above the least possible, {} launches", self.launches);
+        if self.kept_bytes > 0 {
+            let _ = writeln!(out, "{} of weights kept in the order that they are read in", size(self.kept_bytes));
+        }
         out
     }
 
@@ -120,6 +126,7 @@ impl Report {
         };
         json!({
             "arena_bytes": self.arena_bytes,
+            "kept_bytes": self.kept_bytes,
             "lower_bound": self.lower_bound,
             "launches": self.launches,
             "buffers": self.rows.iter().map(row).collect::<Vec<_>>(),
@@ -149,7 +156,14 @@ mod tests {
         let scopes = vec![String::new(), "net.fc1".to_string()];
         let schedule = Schedule { buffers: vec![buffer(3, 0), buffer(1000, 1)], scopes, ..Schedule::default() };
         let (arena_bytes, lower_bound) = (4096, 4096);
-        let plan = Plan { schedule, offsets: vec![0, 64], lifetimes: vec![(0, 1), (1, 2)], arena_bytes, lower_bound };
+        let plan = Plan {
+            schedule,
+            offsets: vec![0, 64],
+            lifetimes: vec![(0, 1), (1, 2)],
+            arena_bytes,
+            kept_bytes: 0,
+            lower_bound,
+        };
         let report = report(&plan, &sources);
         let table = report.table(1);
         let lines: Vec<&str> = table.lines().collect();

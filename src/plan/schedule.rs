@@ -29,14 +29,17 @@ pub enum BufferKind {
     /// In a body that is repeated: an operand that is the same for all steps, in the order that a runtime kernel reads
     /// it in. Written before the first step.
     Packed,
+    /// What a runtime kernel reads of a variable that no launch writes, in its own order. Written when the variable has
+    /// changed.
+    Kept(VarId),
     /// In a body that is repeated: a buffer of the schedule around, by its number in [`Repeat::bindings`].
     Outer(u32),
 }
 
 impl BufferKind {
-    /// Variables and constants have regions of their own.
+    /// Variables, constants and what is kept have regions of their own.
     pub fn in_arena(&self) -> bool {
-        !matches!(self, BufferKind::Var(_) | BufferKind::Constant(_) | BufferKind::Outer(_))
+        !matches!(self, BufferKind::Var(_) | BufferKind::Constant(_) | BufferKind::Kept(_) | BufferKind::Outer(_))
     }
 }
 
@@ -86,7 +89,7 @@ pub enum Work {
         c: BufferId,
         epilogue: Option<EpilogueWork>,
         workspace: Option<BufferId>,
-        /// Where `b` lies in the order that the runtime kernel reads it in, packed before the first step of a body.
+        /// Where `b` lies in the order that the runtime kernel reads it in: packed before the first step of a body, or kept.
         packed: Option<BufferId>,
     },
     /// A 2-d convolution or one of its gradients, all tensors contiguous.
@@ -98,6 +101,8 @@ pub enum Work {
         output: BufferId,
         epilogue: Option<EpilogueWork>,
         workspace: Option<BufferId>,
+        /// What is kept of the weights of a forward pass.
+        packed: Option<BufferId>,
     },
     Repeat(Box<Repeat>),
 }
@@ -184,8 +189,8 @@ pub struct Schedule {
 
 /// A schedule with a place for every buffer.
 ///
-/// Variables live in their own region, whose layout is the same for every entry point of a task, and constants in another;
-/// everything else lives in the arena. Offsets are multiples of 64 bytes.
+/// Variables live in their own region, whose layout is the same for every entry point of a task; constants and what is kept
+/// of variables have one each; everything else lives in the arena. Offsets are multiples of 64 bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     pub schedule: Schedule,
@@ -195,6 +200,8 @@ pub struct Plan {
     pub lifetimes: Vec<(usize, usize)>,
     /// Bytes of the arena.
     pub arena_bytes: usize,
+    /// Bytes of what is kept of variables, in a region of its own.
+    pub kept_bytes: usize,
     /// The largest sum of bytes alive at one launch: no arena can be smaller.
     pub lower_bound: usize,
 }

@@ -90,6 +90,7 @@ fn buffer(b: &super::Buffer) -> String {
         BufferKind::Value(i) => format!("value {i}"),
         BufferKind::Workspace => "workspace".to_string(),
         BufferKind::Packed => "packed operand".to_string(),
+        BufferKind::Kept(v) => format!("kept of var {}", v.0),
         BufferKind::Outer(n) => format!("outer {n}"),
     };
     let shape: Vec<String> = b.shape.iter().map(usize::to_string).collect();

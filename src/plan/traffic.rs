@@ -175,7 +175,14 @@ mod tests {
         let launches = vec![launch(0), launch(1)];
         let schedule = Schedule { buffers: vec![buffer(), buffer()], kernels, launches, scopes: Vec::new() };
         let (arena_bytes, lower_bound) = (32768, 32768);
-        Plan { schedule, offsets: vec![0, 16384], lifetimes: vec![(0, 1), (0, 1)], arena_bytes, lower_bound }
+        Plan {
+            schedule,
+            offsets: vec![0, 16384],
+            lifetimes: vec![(0, 1), (0, 1)],
+            arena_bytes,
+            kept_bytes: 0,
+            lower_bound,
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use memmap2::{MmapMut, MmapOptions};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ops::VarId;
 use crate::plan::VarLayout;
@@ -115,15 +116,24 @@ impl Arena {
     }
 }
 
+/// See [`VarMemory::version`].
+fn next_version() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
 /// The bytes of all variables, zero at first.
 pub struct VarMemory {
     pub(super) block: Block,
     offsets: Vec<usize>,
+    /// What each variable's value was called when it changed last: no two values of the process have the same number.
+    versions: Vec<u64>,
 }
 
 impl VarMemory {
     pub fn new(layout: &VarLayout) -> VarMemory {
-        VarMemory { block: Block::new(layout.bytes), offsets: layout.offsets.clone() }
+        let versions = vec![next_version(); layout.offsets.len()];
+        VarMemory { block: Block::new(layout.bytes), offsets: layout.offsets.clone(), versions }
     }
 
     pub fn bytes(&self) -> usize {
@@ -139,19 +149,37 @@ impl VarMemory {
     /// As [`read`](VarMemory::read), to write.
     pub fn write(&mut self, var: VarId, len: usize) -> Option<&mut [u8]> {
         let at = *self.offsets.get(var.0 as usize)?;
+        self.changed(var);
         self.block.bytes_mut().get_mut(at..at.checked_add(len)?)
+    }
+
+    /// A variable is not what it was.
+    pub(super) fn changed(&mut self, var: VarId) {
+        if let Some(version) = self.versions.get_mut(var.0 as usize) {
+            *version = next_version();
+        }
+    }
+
+    /// A number that differs after every change of a variable, and from memory to memory; never 0.
+    pub(super) fn version(&self, var: VarId) -> u64 {
+        self.versions.get(var.0 as usize).copied().unwrap_or_else(next_version)
     }
 
     /// Takes over all variables of another memory of the same layout: to go back to before a step.
     pub fn copy_from(&mut self, other: &VarMemory) {
         let len = self.bytes().min(other.bytes());
+        self.versions.fill(next_version());
         self.block.bytes_mut()[..len].copy_from_slice(&other.block.bytes()[..len]);
     }
 }
 
 impl Clone for VarMemory {
     fn clone(&self) -> VarMemory {
-        let mut copy = VarMemory { block: Block::new(self.bytes()), offsets: self.offsets.clone() };
+        let mut copy = VarMemory {
+            block: Block::new(self.bytes()),
+            offsets: self.offsets.clone(),
+            versions: self.versions.clone(),
+        };
         copy.copy_from(self);
         copy
     }

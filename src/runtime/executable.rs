@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::arena::{ALIGN, Arena, Block, VarMemory};
-use super::launch::{self, Arguments, Task};
+use super::launch::{self, Arguments, Keep, Task};
 use super::threads::Pool;
 use crate::codegen::cpu::{self, Code, Entry, Optimize, Target};
 use crate::diag::{Diagnostic, codes};
 use crate::graph::Origin;
-use crate::ops::{Clock, DType, half};
+use crate::ops::{Clock, DType, VarId, half};
 use crate::plan::{BufferId, BufferKind, Plan, VarLayout, Work};
 
 /// Where in the training run a step is.
@@ -68,6 +68,8 @@ pub enum Fault {
 pub struct OwnMemory {
     pub constants: usize,
     pub scratch: usize,
+    /// What is kept of variables.
+    pub kept: usize,
     pub code: usize,
 }
 
@@ -78,6 +80,7 @@ pub(super) enum Region {
     Arena,
     Constants,
     Scratch,
+    Kept,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +108,10 @@ pub struct Executable {
     arguments: Arguments,
     constants: Block,
     scratch: Block,
+    kept: Block,
+    keeps: Vec<Keep>,
+    /// The variables that a step writes.
+    changes: Vec<VarId>,
     fields: Vec<Port>,
     clocks: Vec<(Clock, Place)>,
     keys: Vec<Place>,
@@ -143,6 +150,11 @@ impl Executable {
                     let place = constants.add(bytes);
                     (place.region, place.offset, constants.bytes())
                 }
+                BufferKind::Kept(_) => {
+                    let offset = plan.offsets.get(i).copied();
+                    let offset = offset.ok_or_else(|| internal(format!("buffer {i} has no place")))?;
+                    (Region::Kept, offset, plan.kept_bytes)
+                }
                 _ => {
                     let offset = plan.offsets.get(i).copied();
                     let offset = offset.ok_or_else(|| internal(format!("buffer {i} has no place")))?;
@@ -164,8 +176,8 @@ impl Executable {
         for launch in &schedule.launches {
             tasks.push(maker.task(launch)?);
         }
-        let (arguments, scratch) = maker.finish();
-        let written = schedule
+        let (arguments, scratch, keeps) = maker.finish();
+        let written: Vec<Vec<_>> = schedule
             .launches
             .iter()
             .map(|launch| {
@@ -177,6 +189,14 @@ impl Executable {
                 buffers.into_iter().map(entry).collect()
             })
             .collect();
+
+        let changed = |(id, ..): &(BufferId, Place, usize, DType)| match schedule.buffers[id.0 as usize].kind {
+            BufferKind::Var(var) => Some(var),
+            _ => None,
+        };
+        let mut changes: Vec<VarId> = written.iter().flatten().filter_map(changed).collect();
+        changes.sort();
+        changes.dedup();
 
         let ports = |pick: &dyn Fn(&BufferKind) -> Option<u32>| -> Vec<Port> {
             let buffers = schedule.buffers.iter().zip(&places);
@@ -209,6 +229,9 @@ impl Executable {
             arguments,
             constants: constants.block(),
             scratch: Block::new(scratch),
+            kept: Block::new(plan.kept_bytes),
+            keeps,
+            changes,
             fields,
             clocks,
             keys,
@@ -328,7 +351,12 @@ impl Executable {
 
     /// Bytes of the executable itself.
     pub fn own_memory(&self) -> OwnMemory {
-        OwnMemory { constants: self.constants.len(), scratch: self.scratch.len(), code: self.code.bytes() }
+        OwnMemory {
+            constants: self.constants.len(),
+            scratch: self.scratch.len(),
+            kept: self.kept.len(),
+            code: self.code.bytes(),
+        }
     }
 
     /// Checks the memory, resolves addresses if they are new, and writes the inputs.
@@ -349,8 +377,17 @@ impl Executable {
                 return Err(internal(format!("field {} is {given}, not {} bytes", port.number, port.bytes)));
             }
         }
-        let bases = [vars.block.pointer(), arena.block.pointer(), self.constants.pointer(), self.scratch.pointer()];
-        self.arguments.bind(bases);
+        let own = [&self.constants, &self.scratch, &self.kept].map(Block::pointer);
+        self.arguments.bind([vars.block.pointer(), arena.block.pointer(), own[0], own[1], own[2]]);
+        for keep in &mut self.keeps {
+            let version = vars.version(keep.var);
+            if keep.made_of != version {
+                // SAFETY: all arguments are bound to memory that is large enough.
+                unsafe { keep.make(&self.arguments, &self.pool) };
+                keep.made_of = version;
+            }
+        }
+        self.changes.iter().for_each(|var| vars.changed(*var));
         let memory = arena.block.bytes_mut();
         let mut put =
             |place: Place, bytes: &[u8]| memory[place.offset..place.offset + bytes.len()].copy_from_slice(bytes);

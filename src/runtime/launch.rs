@@ -13,8 +13,8 @@ use super::threads::{Pool, part};
 use crate::codegen::cpu::{Code, Entry, RangeFn, TileFn, outer_loop};
 use crate::codegen::loops::{Access, Expr, Kernel, LoopKind, Stmt, verify};
 use crate::diag::{Diagnostic, codes};
-use crate::ops::DType;
-use crate::plan::{BufferId, ConvPass, EpilogueWork, Lanes, Launch, Operand, Plan, Schedule, Work};
+use crate::ops::{DType, VarId};
+use crate::plan::{Buffer, BufferId, BufferKind, ConvPass, EpilogueWork, Lanes, Launch, Operand, Plan, Schedule, Work};
 
 /// A kernel that takes less runs on the calling thread, in nanoseconds.
 const WORTH_THREADS: f64 = 8_000.0;
@@ -34,12 +34,15 @@ pub(super) struct Arguments {
     /// Those that move from step to step of a scan are back where they began when it is done.
     pointers: Vec<Cell<*mut u8>>,
     /// Where the regions begin for the present pointers.
-    bases: [*mut u8; 4],
+    bases: Bases,
 }
 
+/// Where the regions begin: variables, arena, constants, scratch, what is kept.
+pub(super) type Bases = [*mut u8; 5];
+
 impl Arguments {
-    /// Makes the pointers those into regions that begin here: variables, arena, constants, scratch.
-    pub fn bind(&mut self, bases: [*mut u8; 4]) {
+    /// Makes the pointers those into regions that begin here.
+    pub fn bind(&mut self, bases: Bases) {
         if self.bases == bases {
             return;
         }
@@ -49,6 +52,7 @@ impl Arguments {
                 Region::Arena => bases[1],
                 Region::Constants => bases[2],
                 Region::Scratch => bases[3],
+                Region::Kept => bases[4],
             };
             pointer.set(base.wrapping_add(place.offset));
         }
@@ -139,7 +143,39 @@ pub(super) enum Task {
         output: Slot,
         scratch: Slot,
         tile: Option<Tile>,
+        /// The second input is what is kept of the weights.
+        kept: bool,
     },
+}
+
+/// What is kept of a variable: made when the variable has changed.
+pub(super) struct Keep {
+    pub var: VarId,
+    shape: Kept,
+    from: Slot,
+    to: Slot,
+    /// The [version](super::arena::VarMemory::version) of the variable that it was made of.
+    pub made_of: u64,
+}
+
+enum Kept {
+    Operand(Matmul),
+    Weights(Conv2d),
+}
+
+impl Keep {
+    /// # Safety
+    /// As for [`Task::run`].
+    pub unsafe fn make(&self, arguments: &Arguments, pool: &Pool) {
+        let (from, to) = (arguments.at(self.from).cast::<f32>().cast_const(), arguments.at(self.to));
+        // SAFETY: promised by the caller; sizes were checked when loading.
+        unsafe {
+            match &self.shape {
+                Kept::Operand(product) => product.pack(pool, from, to),
+                Kept::Weights(conv) => conv.keep(pool, from, to),
+            }
+        }
+    }
 }
 
 /// What a part of the rows does at each step; or all of them, where they meet.
@@ -253,7 +289,12 @@ impl Task {
                         ConvPass::WeightGrad => shape.weight_grad_f64(pool, x, y, out),
                     }
                 }
-                Task::Conv { pass, shape, inputs, output, scratch, tile } => {
+                Task::Conv { shape, inputs, output, scratch, tile, kept: true, .. } => {
+                    let [x, kept] = inputs.map(|i| arguments.at(i).cast_const());
+                    let (out, scratch) = (arguments.at(*output).cast(), arguments.at(*scratch));
+                    shape.forward_kept(pool, x.cast(), kept, out, scratch, epilogue(tile))
+                }
+                Task::Conv { pass, shape, inputs, output, scratch, tile, .. } => {
                     let [x, y] = inputs.map(|i| arguments.at(i).cast::<f32>().cast_const());
                     let (out, scratch) = (arguments.at(*output).cast(), arguments.at(*scratch));
                     match pass {
@@ -342,6 +383,7 @@ pub(super) struct Maker<'a> {
     pub(super) lane: Option<(Lanes, usize)>,
     /// What the scan that is being made packs before its first step.
     pub(super) packs: Vec<(Matmul, Slot, Slot)>,
+    keeps: Vec<Keep>,
     pub(super) constants: &'a mut Constants,
 }
 
@@ -408,13 +450,15 @@ impl<'a> Maker<'a> {
             moving,
             lane,
             packs,
+            keeps: Vec::new(),
             constants,
         }
     }
 
-    pub fn finish(self) -> (Arguments, usize) {
+    /// The pointers, bytes of scratch memory, and what is kept of variables.
+    pub fn finish(self) -> (Arguments, usize, Vec<Keep>) {
         let pointers = vec![Cell::new(std::ptr::null_mut()); self.arguments.len()];
-        (Arguments { places: self.arguments, pointers, bases: [std::ptr::null_mut(); 4] }, self.scratch)
+        (Arguments { places: self.arguments, pointers, bases: [std::ptr::null_mut(); 5] }, self.scratch, self.keeps)
     }
 
     pub fn task(&mut self, launch: &'a Launch) -> Result<Task, Box<Diagnostic>> {
@@ -432,7 +476,7 @@ impl<'a> Maker<'a> {
             }
             Work::Matmul { .. } => self.matmul(&launch.work),
             Work::Repeat(repeat) => self.repeat(repeat),
-            Work::Conv { pass, shape, inputs, output, epilogue, workspace } => {
+            Work::Conv { pass, shape, inputs, output, epilogue, workspace, packed } => {
                 let conv = conv(shape)?;
                 if *pass != ConvPass::Forward && epilogue.is_some() {
                     return Err(internal("an epilogue of a convolution's gradient"));
@@ -442,13 +486,15 @@ impl<'a> Maker<'a> {
                 let y = conv.batch * conv.out_channels * out[0] * out[1];
                 let w = conv.out_channels * (conv.in_channels / conv.groups) * conv.kernel[0] * conv.kernel[1];
                 let (lens, len, need) = match pass {
+                    ConvPass::Forward if packed.is_some() => ([x, w], y, conv.workspace_kept(self.threads)),
                     ConvPass::Forward => ([x, w], y, conv.workspace_forward(self.threads)),
                     ConvPass::InputGrad => ([y, w], x, conv.workspace_input_grad(self.threads)),
                     ConvPass::WeightGrad => ([x, y], w, conv.workspace_weight_grad(self.threads)),
                 };
                 let buffer = self.plan.schedule.buffers.get(output.0 as usize);
                 let dtype = buffer.map_or(DType::F32, |b| b.dtype);
-                let inputs = [self.tensor(inputs[0], dtype, lens[0])?, self.tensor(inputs[1], dtype, lens[1])?];
+                let weights = inputs[1];
+                let mut inputs = [self.tensor(inputs[0], dtype, lens[0])?, self.tensor(inputs[1], dtype, lens[1])?];
                 let output = self.tensor(*output, dtype, len)?;
                 match (dtype, epilogue) {
                     (DType::F32, _) => {}
@@ -457,7 +503,12 @@ impl<'a> Maker<'a> {
                 }
                 let tile = self.tile(epilogue)?;
                 let scratch = self.workspace(*workspace, need)?;
-                Ok(Task::Conv { pass: *pass, shape: conv, inputs, output, scratch, tile })
+                if let Some(packed) = packed {
+                    let to = self.tensor(*packed, DType::U8, conv.kept_bytes())?;
+                    self.keep(weights, Kept::Weights(conv), inputs[1], to)?;
+                    inputs[1] = to;
+                }
+                Ok(Task::Conv { pass: *pass, shape: conv, inputs, output, scratch, tile, kept: packed.is_some() })
             }
         }
     }
@@ -506,11 +557,21 @@ impl<'a> Maker<'a> {
             return Ok(Task::Matmul { shape, a, b, c, scratch, tile, packed: false });
         };
         let to = self.tensor(*packed, DType::U8, shape.packed_bytes())?;
-        // Lanes share it.
-        if self.lane.is_none_or(|(_, lane)| lane == 0) {
+        if let Some(Buffer { kind: BufferKind::Kept(_), .. }) = self.plan.schedule.buffers.get(packed.0 as usize) {
+            self.keep(right.buffer, Kept::Operand(shape), b, to)?;
+        } else if self.lane.is_none_or(|(_, lane)| lane == 0) {
+            // Lanes share it.
             self.packs.push((shape, b, to));
         }
         Ok(Task::Matmul { shape, a, b: to, c, scratch, tile, packed: true })
+    }
+
+    fn keep(&mut self, of: BufferId, shape: Kept, from: Slot, to: Slot) -> Result<(), Box<Diagnostic>> {
+        let BufferKind::Var(var) = self.plan.schedule.buffers[of.0 as usize].kind else {
+            return Err(internal(format!("buffer {} is kept and no variable", of.0)));
+        };
+        self.keeps.push(Keep { var, shape, from, to, made_of: 0 });
+        Ok(())
     }
 
     fn request(&self, kernel: usize, entry: Entry) -> Result<usize, Box<Diagnostic>> {
@@ -664,6 +725,8 @@ fn conv(shape: &crate::plan::ConvShape) -> Result<Conv2d, Box<Diagnostic>> {
 /// Scratch memory of the runtime kernels on this machine, for the plan.
 pub struct Workspaces {
     pub threads: usize,
+    /// Weights that no launch writes are packed once.
+    pub keep: bool,
 }
 
 impl crate::plan::WorkspaceSizes for Workspaces {
@@ -673,7 +736,8 @@ impl crate::plan::WorkspaceSizes for Workspaces {
                 Some(_) => product.workspace_packed(self.threads),
                 None => product.workspace(self.threads),
             }),
-            Work::Conv { pass, shape, .. } => conv(shape).map_or(0, |c| match pass {
+            Work::Conv { pass, shape, packed, .. } => conv(shape).map_or(0, |c| match pass {
+                ConvPass::Forward if packed.is_some() => c.workspace_kept(self.threads),
                 ConvPass::Forward => c.workspace_forward(self.threads),
                 ConvPass::InputGrad => c.workspace_input_grad(self.threads),
                 ConvPass::WeightGrad => c.workspace_weight_grad(self.threads),
@@ -683,11 +747,18 @@ impl crate::plan::WorkspaceSizes for Workspaces {
     }
 
     fn packed_bytes(&self, work: &Work) -> usize {
-        floats(work).map_or(0, |product| product.packed_bytes())
+        match work {
+            Work::Conv { pass: ConvPass::Forward, shape, .. } => conv(shape).map_or(0, |c| c.kept_bytes()),
+            _ => floats(work).map_or(0, |product| product.packed_bytes()),
+        }
+    }
+
+    fn keeps_weights(&self) -> bool {
+        self.keep
     }
 
     fn of_lane(&self) -> Box<dyn crate::plan::WorkspaceSizes> {
-        Box::new(Workspaces { threads: 1 })
+        Box::new(Workspaces { threads: 1, keep: false })
     }
 }
 

@@ -58,7 +58,14 @@ impl Maker {
     pub fn finish(self) -> Plan {
         let count = self.schedule.launches.len();
         let lifetimes = vec![(0, count); self.offsets.len()];
-        Plan { schedule: self.schedule, offsets: self.offsets, lifetimes, arena_bytes: self.arena, lower_bound: 0 }
+        Plan {
+            schedule: self.schedule,
+            offsets: self.offsets,
+            lifetimes,
+            arena_bytes: self.arena,
+            kept_bytes: 0,
+            lower_bound: 0,
+        }
     }
 }
 

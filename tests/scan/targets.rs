@@ -17,7 +17,7 @@ use nnc::runtime::threads::Pool;
 use std::sync::Arc;
 
 fn planned(what: &str, graph: &Graph<usize>) -> Plan {
-    let plan = match plan_graph(graph, &VarLayout::default(), 2, &mut Vec::new()) {
+    let plan = match plan_graph(graph, &VarLayout::default(), 2, true, &mut Vec::new()) {
         Ok(plan) => plan,
         Err(fault) => panic!("{what}: {fault:?}\n{}", print(graph)),
     };

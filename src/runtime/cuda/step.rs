@@ -318,6 +318,9 @@ impl Step {
                     values.push((*number, place, bytes, buffer.dtype));
                     place
                 }
+                BufferKind::Kept(_) => {
+                    return Err(Fault::from(format!("buffer {i} is kept, which this target does not do")));
+                }
                 BufferKind::Temporary | BufferKind::Workspace | BufferKind::Packed | BufferKind::Outer(_) => arena,
             });
         }

@@ -36,7 +36,7 @@ pub fn calls(schedule: &Schedule, work: &Work) -> Result<Vec<Call>, String> {
             matmul(schedule, &Product { dtype, batch, m, n, k, a, b, c, epilogue, workspace })
         }
         Work::Matmul { dtype, .. } => Err(format!("a matrix product of {dtype}")),
-        Work::Conv { pass, shape, inputs, output, epilogue, workspace } => {
+        Work::Conv { pass, shape, inputs, output, epilogue, workspace, .. } => {
             let dtype = schedule.buffers.get(output.0 as usize).map_or(DType::F32, |b| b.dtype);
             if !matches!(dtype, DType::F32 | DType::F64) {
                 return Err(format!("a convolution of {dtype}"));

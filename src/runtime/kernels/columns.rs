@@ -226,16 +226,21 @@ impl Windows {
         [self.groups_per_unit() * size_of::<Gather>(), taps.next_multiple_of(64), padded.next_multiple_of(64)]
     }
 
-    /// Fills the tables and zeroes the slack of the padded copy.
+    /// Bytes of the tables.
+    pub fn table_bytes(&self) -> usize {
+        let [gathers, taps, _] = self.bytes();
+        gathers + taps
+    }
+
+    /// Fills the tables.
     ///
     /// # Safety
-    /// `memory` is aligned to 64 bytes and writable for the sum of [`Windows::bytes`].
-    pub unsafe fn tables(&self, memory: *mut u8) -> Columns<'_> {
-        let [gathers, taps, _] = self.bytes();
+    /// `tables` is aligned to 64 bytes and writable for [`Windows::table_bytes`] bytes.
+    pub unsafe fn tables(&self, tables: *mut u8) {
         let (unit, pixels, width) = (self.unit(), self.pixels(), self.padding.padded[1]);
-        // SAFETY: the three parts of the memory as `bytes` measures them.
+        // SAFETY: the two parts of the memory as `bytes` measures them.
         unsafe {
-            let (first, second) = (memory.cast::<Gather>(), memory.add(gathers).cast::<u32>());
+            let (first, second) = (tables.cast::<Gather>(), tables.add(self.bytes()[0]).cast::<u32>());
             for group in 0..self.groups_per_unit() {
                 let offset = |lane: usize| {
                     let pixel = (group * GROUP + lane).min(unit * pixels - 1);
@@ -251,7 +256,18 @@ impl Windows {
                 let place = tap / s * self.dilation[0] * width + tap % s * self.dilation[1];
                 second.add(k).write((channel * self.padding.plane() + place) as u32);
             }
-            let padded = memory.add(gathers + taps).cast::<f32>();
+        }
+    }
+
+    /// The columns by tables that are filled; zeroes the slack of the padded copy.
+    ///
+    /// # Safety
+    /// [`Windows::tables`] has filled `tables`; `padded` is aligned to 64 bytes and writable for the last of [`Windows::bytes`].
+    pub unsafe fn columns(&self, tables: *const u8, padded: *mut f32) -> Columns<'_> {
+        let unit = self.unit();
+        // SAFETY: as in `tables`.
+        unsafe {
+            let (first, second) = (tables.cast::<Gather>(), tables.add(self.bytes()[0]).cast::<u32>());
             padded.add(self.chunk() * self.image_floats()).write_bytes(0, GROUP);
             Columns {
                 windows: self,

@@ -2,7 +2,7 @@
 //! weights. All three directions are products whose windows exist only in packed panels (`columns`) or are read
 //! in place from padded images (`conv_weight`). Invariant: the same bits for any number of threads.
 
-use super::columns::{Maps, Padding, Spread, Windows};
+use super::columns::{Columns, Maps, Padding, Spread, Windows};
 use super::conv_taps::ByTaps;
 use super::drive::{PackA, Plan, Shared};
 use super::gemm::{Epilogue, View};
@@ -10,6 +10,7 @@ use super::isa::{Isa, Kernel};
 use super::pack::Operand;
 use super::tile::GROUP;
 use super::winograd::{Weights, Winograd};
+use super::winograd_tiles::Given;
 use crate::runtime::threads::{Pool, part};
 
 /// A convolution's shape. Channels are those of all groups together; both are multiples of `groups`. Pairs are (height,
@@ -66,7 +67,7 @@ impl Conv2d {
         }
     }
 
-    fn windows_forward(&self) -> Windows {
+    pub(super) fn windows_forward(&self) -> Windows {
         Windows {
             padding: self.padding(),
             images: self.batch,
@@ -115,7 +116,7 @@ impl Conv2d {
     /// [`Conv2d::workspace_forward`] for [`Conv2d::forward_with`].
     pub fn workspace_forward_with(&self, isa: Isa, threads: usize) -> usize {
         let windows = self.windows_forward();
-        match Winograd::new(isa, &windows, self.out_channels) {
+        match Winograd::new(isa, &windows, self.out_channels, Given::Plain) {
             Some(winograd) => winograd.workspace(threads),
             None => product_bytes(isa, &windows, self.out_channels, threads),
         }
@@ -123,7 +124,7 @@ impl Conv2d {
 
     /// Winograd's way for the gradient of the input, which has one phase then.
     fn winograd_input_grad(&self, isa: Isa, windows: &Windows) -> Option<Winograd> {
-        if self.stride == [1, 1] { Winograd::new(isa, windows, self.in_channels) } else { None }
+        if self.stride == [1, 1] { Winograd::new(isa, windows, self.in_channels, Given::Plain) } else { None }
     }
 
     /// Bytes of scratch that [`Conv2d::input_grad`] needs with a pool of `threads`.
@@ -180,17 +181,26 @@ impl Conv2d {
         epilogue: Option<Epilogue>,
     ) {
         let windows = self.windows_forward();
-        let depth = windows.depth();
-        if let Some(winograd) = Winograd::new(isa, &windows, self.out_channels) {
-            let weights = Weights { at: w, row_stride: depth, depth_stride: self.taps(), turned: false };
+        if let Some(winograd) = Winograd::new(isa, &windows, self.out_channels, Given::Plain) {
             // SAFETY: promised by the caller.
-            return unsafe { winograd.run(pool, weights, x, y, workspace, epilogue) };
+            return unsafe { winograd.run(pool, self.winograd_weights(w), x, y, workspace, epilogue) };
         }
-        let view =
-            View { row_stride: depth, col_stride: 1, batch_stride: self.out_channels / self.groups.max(1) * depth };
-        let weights = Operand { at: w, view, columns: depth };
+        let weights = self.weights(w);
         // SAFETY: promised by the caller.
         unsafe { product(isa, pool, &windows, &weights, x, y, self.out_channels, None, workspace, epilogue) }
+    }
+
+    /// The weights as the left operand of the product that gives y.
+    pub(super) fn weights(&self, w: *const f32) -> Operand {
+        let depth = self.in_channels / self.groups.max(1) * self.taps();
+        let view =
+            View { row_stride: depth, col_stride: 1, batch_stride: self.out_channels / self.groups.max(1) * depth };
+        Operand { at: w, view, columns: depth }
+    }
+
+    /// The weights as Winograd's way forward takes them.
+    pub(super) fn winograd_weights(&self, w: *const f32) -> Weights {
+        Weights { at: w, row_stride: self.in_channels * self.taps(), depth_stride: self.taps(), turned: false }
     }
 
     /// dx: the gradient of the input from the gradient `dy` of the output.
@@ -294,7 +304,7 @@ impl Axis {
 }
 
 /// How the product of a chunk of images is cut up.
-fn plan(isa: Isa, windows: &Windows, channels: usize, images: usize) -> Plan {
+pub(super) fn plan(isa: Isa, windows: &Windows, channels: usize, images: usize) -> Plan {
     let groups = windows.groups;
     Plan::new(isa, groups, channels / groups, windows.column_groups(images), windows.depth(), false)
 }
@@ -305,7 +315,7 @@ fn last_chunk(windows: &Windows) -> usize {
 }
 
 /// Nothing to compute: no images, channels or pixels.
-fn empty(windows: &Windows, channels: usize) -> bool {
+pub(super) fn empty(windows: &Windows, channels: usize) -> bool {
     windows.images == 0 || windows.pixels() == 0 || channels == 0 || windows.groups == 0
 }
 
@@ -313,9 +323,13 @@ fn product_bytes(isa: Isa, windows: &Windows, channels: usize, threads: usize) -
     if empty(windows, channels) {
         return 0;
     }
-    let floats = |images| plan(isa, windows, channels, images).workspace(threads);
+    windows.table_bytes() + padded_bytes(windows, |images| plan(isa, windows, channels, images).workspace(threads))
+}
+
+/// Bytes of a padded chunk and of what the plan of a chunk of so many images needs, in floats.
+pub(super) fn padded_bytes(windows: &Windows, floats: impl Fn(usize) -> usize) -> usize {
     let chunk = windows.chunk().min(windows.images);
-    windows.bytes().iter().sum::<usize>() + floats(chunk).max(floats(last_chunk(windows))) * size_of::<f32>()
+    windows.bytes()[2] + floats(chunk).max(floats(last_chunk(windows))) * size_of::<f32>()
 }
 
 /// Weights times windows, chunk by chunk of the images.
@@ -338,35 +352,62 @@ unsafe fn product<A: PackA>(
     if empty(windows, channels) {
         return;
     }
-    let [source_y, source_x] = windows.padding.source;
-    let plane = spread.map_or(windows.pixels(), |spread| spread.size[0] * spread.size[1]);
-    // SAFETY: the scratch holds the tables and the padded chunk, then what the plan needs; chunks cut the images.
+    // SAFETY: the scratch holds the tables and the padded chunk, then what the plan needs.
     unsafe {
-        let columns = windows.tables(workspace);
+        windows.tables(workspace);
+        let columns = windows.columns(workspace, workspace.add(windows.table_bytes()).cast());
         let scratch = workspace.add(windows.bytes().iter().sum()).cast::<f32>();
         let mut prepared = None;
-        for first in (0..windows.images).step_by(windows.chunk()) {
-            let images = windows.chunk().min(windows.images - first);
+        chunks(isa, pool, windows, &columns, from, to, channels, spread, epilogue, |images, maps| {
             let plan = plan(isa, windows, channels, images);
             if prepared != Some(plan.share()) {
                 plan.prepare(pool, weights, scratch);
                 prepared = Some(plan.share());
             }
+            plan.compute(pool, weights, &columns, maps, scratch);
+        });
+    }
+}
+
+/// Loads chunk by chunk of the images, and has the product of each computed.
+///
+/// # Safety
+/// As for [`Conv2d::forward`].
+#[expect(clippy::too_many_arguments, reason = "the operands of one call")]
+pub(super) unsafe fn chunks(
+    isa: Isa,
+    pool: &Pool,
+    windows: &Windows,
+    columns: &Columns,
+    from: *const f32,
+    to: *mut f32,
+    channels: usize,
+    spread: Option<Spread>,
+    epilogue: Option<Epilogue>,
+    mut compute: impl FnMut(usize, &Maps),
+) {
+    let [source_y, source_x] = windows.padding.source;
+    let plane = spread.map_or(windows.pixels(), |spread| spread.size[0] * spread.size[1]);
+    for first in (0..windows.images).step_by(windows.chunk()) {
+        let images = windows.chunk().min(windows.images - first);
+        // SAFETY: chunks cut the images.
+        let at = unsafe {
             columns.load(isa, pool, from.add(first * windows.channels * source_y * source_x), images);
-            let maps = Maps {
-                at: Shared(to.add(first * channels * plane)),
-                first_image: first,
-                images,
-                unit: windows.unit(),
-                groups_per_unit: windows.groups_per_unit(),
-                pixels: windows.pixels(),
-                channels,
-                group_channels: channels / windows.groups,
-                spread,
-                epilogue,
-            };
-            plan.compute(pool, weights, &columns, &maps, scratch);
-        }
+            Shared(to.add(first * channels * plane))
+        };
+        let maps = Maps {
+            at,
+            first_image: first,
+            images,
+            unit: windows.unit(),
+            groups_per_unit: windows.groups_per_unit(),
+            pixels: windows.pixels(),
+            channels,
+            group_channels: channels / windows.groups,
+            spread,
+            epilogue,
+        };
+        compute(images, &maps);
     }
 }
 

@@ -109,6 +109,8 @@ pub(super) struct Plan {
     in_place: bool,
     /// B is packed already.
     packed: bool,
+    /// A is packed already.
+    kept: bool,
 }
 
 impl Plan {
@@ -142,6 +144,7 @@ impl Plan {
             share: false,
             in_place: strips <= STRIPS_IN_PLACE,
             packed: false,
+            kept: false,
         };
         let share = column_blocks > 1 && (tall.is_none() && plan.shared_floats() <= SHARED_FLOATS);
         Plan { share, ..plan }
@@ -160,6 +163,16 @@ impl Plan {
     /// The same for a right operand that is packed already.
     pub fn packed(self) -> Plan {
         Plan { in_place: true, packed: true, ..self }
+    }
+
+    /// The same for a left operand that [`Plan::prepare`] has packed elsewhere: [`Plan::kept_floats`] of it.
+    pub fn kept(self) -> Plan {
+        Plan { share: true, kept: true, ..self }
+    }
+
+    /// Floats of the whole left operand, packed.
+    pub fn kept_floats(&self) -> usize {
+        self.shared_floats()
     }
 
     /// Groups of a panel, of a product and its whole depth.
@@ -198,8 +211,12 @@ impl Plan {
 
     /// Floats of scratch for a pool of `threads`.
     pub fn workspace(&self, threads: usize) -> usize {
-        let shared = if self.share { self.shared_floats() } else { 0 };
-        shared + threads * self.slot_floats()
+        self.before_slots() + threads * self.slot_floats()
+    }
+
+    /// Floats of the scratch that all pieces share.
+    fn before_slots(&self) -> usize {
+        if self.share && !self.kept { self.shared_floats() } else { 0 }
     }
 
     fn strip(&self, strip: usize) -> Range<usize> {
@@ -247,13 +264,30 @@ impl Plan {
     /// # Safety
     /// The operands are readable and C is writable in the plan's shape; `scratch` as for [`Plan::prepare`].
     pub unsafe fn compute<A: PackA, B: PackB, C: Output>(&self, pool: &Pool, a: &A, b: &B, c: &C, scratch: *mut f32) {
+        // SAFETY: promised by the caller.
+        unsafe { self.compute_kept(pool, a, scratch, b, c, scratch) }
+    }
+
+    /// [`Plan::compute`] where [`Plan::prepare`] has run with `left` as scratch.
+    ///
+    /// # Safety
+    /// As for [`Plan::compute`].
+    pub unsafe fn compute_kept<A: PackA, B: PackB, C: Output>(
+        &self,
+        pool: &Pool,
+        a: &A,
+        left: *const f32,
+        b: &B,
+        c: &C,
+        scratch: *mut f32,
+    ) {
         if self.rows == 0 || self.groups == 0 {
             return;
         }
-        let scratch = Shared(scratch);
+        let (left, scratch) = (Shared(left.cast_mut()), Shared(scratch));
         pool.run_slots(self.batch * self.column_blocks * self.row_blocks, &|piece, slot| {
             // SAFETY: `Isa` exists only where its features do; pieces write distinct parts of C and slots are distinct.
-            unsafe { with_kernel!(self.isa, K => K::enter(Piece { plan: self, a, b, c, scratch, piece, slot })) }
+            unsafe { with_kernel!(self.isa, K => K::enter(Piece { plan: self, a, left, b, c, scratch, piece, slot })) }
         });
     }
 }
@@ -323,6 +357,7 @@ impl<A: PackA> Work for Prepare<'_, A> {
 struct Piece<'a, A, B, C> {
     plan: &'a Plan,
     a: &'a A,
+    left: Shared<f32>,
     b: &'a B,
     c: &'a C,
     scratch: Shared<f32>,
@@ -335,7 +370,7 @@ impl<A: PackA, B: PackB, C: Output> Work for Piece<'_, A, B, C> {
 
     #[inline(always)]
     unsafe fn run<K: Kernel>(self) {
-        let Piece { plan, a, b, c, scratch, piece, slot } = self;
+        let Piece { plan, a, left: shared, b, c, scratch, piece, slot } = self;
         let (outer, row_block) = (piece / plan.row_blocks, piece % plan.row_blocks);
         let (batch, column_block) = (outer / plan.column_blocks, outer % plan.column_blocks);
         let first = part(plan.panels, plan.column_blocks, column_block);
@@ -345,8 +380,7 @@ impl<A: PackA, B: PackB, C: Output> Work for Piece<'_, A, B, C> {
         // SAFETY: all offsets follow the layout that `Plan::workspace` measures: the shared strips of A, then for each
         // slot the panels of B and one strip. Operand and result accesses stay within the plan's shape.
         unsafe {
-            let shared = if plan.share { plan.shared_floats() } else { 0 };
-            let packed = scratch.0.add(shared + slot * plan.slot_floats());
+            let packed = scratch.0.add(plan.before_slots() + slot * plan.slot_floats());
             let own_strip = packed.add(plan.panel_floats(panels.len()));
             for block in 0..plan.depth_blocks {
                 let depth = plan.depth_block(block);
@@ -373,7 +407,7 @@ impl<A: PackA, B: PackB, C: Output> Work for Piece<'_, A, B, C> {
                         c.expected(batch, rows.clone(), first * K::GROUPS..last);
                     }
                     let left = if plan.share {
-                        scratch.0.add(plan.shared_strip(batch, block, strip))
+                        shared.0.add(plan.shared_strip(batch, block, strip))
                     } else {
                         a.pack::<K>(batch, rows.start, rows.len(), depth.start, depth.len(), own_strip);
                         own_strip

@@ -79,8 +79,9 @@ impl Epilogue {
     }
 }
 
+/// A hint that a cache line will be read soon.
 #[inline(always)]
-fn prefetch(at: *const u8) {
+pub(super) fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it cannot fault.
     unsafe {

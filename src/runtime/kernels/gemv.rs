@@ -2,7 +2,7 @@
 //! vector. Invariant: the order of each sum depends on the strides and the instruction set only.
 
 use super::drive::{Output, Shared};
-use super::gemm::{Matmul, Matrix};
+use super::gemm::{Matmul, Matrix, prefetch};
 use super::isa::{Isa, Kernel, Work, with_kernel};
 use super::tile::{GROUP, Vector};
 use crate::runtime::threads::Pool;
@@ -23,8 +23,15 @@ pub(super) struct Gemv {
     accumulate: bool,
 }
 
-/// Outputs of one step where they are contiguous in the matrix.
-const WIDE: usize = 128;
+/// Registers of sums where outputs are contiguous in the matrix.
+const WIDE: usize = 8;
+/// Fewest outputs of a piece, and what their number is a multiple of.
+const PIECE: usize = 64;
+/// Fewest and most elements of the matrix that a piece reads, and pieces that are wanted between.
+const READ: [usize; 2] = [16_384, 65_536];
+const PIECES: usize = 16;
+/// Rows of the matrix that are fetched ahead.
+const AHEAD: usize = 8;
 /// Columns summed at once along the depth.
 const DOTS: usize = 4;
 
@@ -63,9 +70,10 @@ impl Gemv {
         (gemv.out_stride == 1 || gemv.k_stride == 1).then_some(gemv)
     }
 
-    /// Outputs of a piece: about 64 Ki elements of the matrix, a multiple of the step.
+    /// Outputs of a piece.
     fn piece_outputs(&self) -> usize {
-        (65_536 / self.depth.max(1)).next_multiple_of(WIDE).max(WIDE)
+        let read = (self.outputs * self.depth / PIECES).clamp(READ[0], READ[1]);
+        (read / self.depth.max(1)).next_multiple_of(PIECE).max(PIECE)
     }
 
     /// Floats of scratch: the vectors, contiguous.
@@ -152,31 +160,26 @@ impl Work for Rows<'_> {
         // SAFETY: outputs stay below `end` and the depth below its own, so all reads are inside matrix and vector.
         unsafe {
             if out_stride == 1 {
-                let mut sums = [0.0f32; WIDE];
                 while output < self.end {
-                    let width = (self.end - output).min(WIDE);
-                    sums.fill(0.0);
-                    let from = self.matrix.add(output);
-                    let mut k = 0;
-                    while k + 4 <= depth && width == WIDE {
-                        let rows = [0, 1, 2, 3].map(|r| from.add((k + r) * k_stride));
-                        let mut j = 0;
-                        while j < WIDE {
-                            let mut sum = K::V::load(sums.as_ptr().add(j));
-                            for (r, row) in rows.iter().enumerate() {
-                                sum = sum.fma(K::V::splat(self.vector.add(k + r)), K::V::load(row.add(j)));
+                    let (from, vectors) = (self.matrix.add(output), (self.end - output) / K::V::LANES);
+                    let mut sums = [0.0f32; WIDE * GROUP];
+                    let to = sums.as_mut_ptr();
+                    let width = match vectors {
+                        WIDE.. => columns::<K, WIDE>(from, k_stride, self.vector, depth, to),
+                        4.. => columns::<K, 4>(from, k_stride, self.vector, depth, to),
+                        2.. => columns::<K, 2>(from, k_stride, self.vector, depth, to),
+                        1 => columns::<K, 1>(from, k_stride, self.vector, depth, to),
+                        0 => {
+                            let width = self.end - output;
+                            for k in 0..depth {
+                                let x = *self.vector.add(k);
+                                for (j, sum) in sums.iter_mut().enumerate().take(width) {
+                                    *sum += x * *from.add(k * k_stride + j);
+                                }
                             }
-                            sum.store(sums.as_mut_ptr().add(j));
-                            j += K::V::LANES;
+                            width
                         }
-                        k += 4;
-                    }
-                    for k in k..depth {
-                        let x = *self.vector.add(k);
-                        for (j, sum) in sums.iter_mut().enumerate().take(width) {
-                            *sum += x * *from.add(k * k_stride + j);
-                        }
-                    }
+                    };
                     for (j, sum) in sums.iter().enumerate().take(width) {
                         self.put(output + j, *sum);
                     }
@@ -198,6 +201,39 @@ impl Work for Rows<'_> {
             }
         }
     }
+}
+
+/// The sums of `N` vectors of outputs that lie beside each other, each through the depth in order; gives their number.
+///
+/// # Safety
+/// They are readable at `from` in every row, and so is the vector; `to` is writable for them.
+#[inline(always)]
+unsafe fn columns<K: Kernel, const N: usize>(
+    from: *const f32,
+    k_stride: usize,
+    vector: *const f32,
+    depth: usize,
+    to: *mut f32,
+) -> usize {
+    // SAFETY: promised by the caller; what is fetched ahead is only a hint.
+    unsafe {
+        let mut sums = [K::V::zero(); N];
+        for k in 0..depth {
+            let row = from.add(k * k_stride);
+            let ahead = from.wrapping_add((k + AHEAD) * k_stride);
+            for line in (0..N * K::V::LANES).step_by(GROUP) {
+                prefetch(ahead.wrapping_add(line).cast());
+            }
+            let x = K::V::splat(vector.add(k));
+            for n in 0..N {
+                sums[n] = sums[n].fma(x, K::V::load(row.add(n * K::V::LANES)));
+            }
+        }
+        for n in 0..N {
+            sums[n].store(to.add(n * K::V::LANES));
+        }
+    }
+    N * K::V::LANES
 }
 
 /// The dot products of `N` contiguous columns with the vector: each sums by lanes, then the lanes in order, then what is

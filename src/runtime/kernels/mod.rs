@@ -11,6 +11,7 @@
 mod columns;
 pub mod conv;
 mod conv_f64;
+mod conv_kept;
 mod conv_taps;
 mod conv_weight;
 mod drive;

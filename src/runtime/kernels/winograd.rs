@@ -1,7 +1,8 @@
 //! Winograd's convolution for 3 × 3 kernels with stride 1, forward and for the gradient of the input: 2.25 or 4 times fewer
 //! multiplications than the plain product. Images come in; blocks of tiles are transformed, multiplied at each of the
 //! filter's 16 or 36 points with the transformed weights, transformed back and written. A block's transforms and sums stay
-//! in the second-level cache, and its tiles are whole rows of tiles, so that results appear in runs of pixels.
+//! in the second-level cache, and its tiles are whole rows of tiles, so that results appear in runs of pixels. Where there are
+//! too few blocks, pieces share the channels of a block, whose images are then transformed before.
 //! Invariants: the cutting depends on the shape and the instruction set only; each element is written by one piece.
 
 use super::columns::Windows;
@@ -10,7 +11,7 @@ use super::filter::{self, Filter, MAX_OUT, MAX_SIZE, Square, square};
 use super::gemm::Epilogue;
 use super::isa::{Isa, Kernel, Work, with_kernel};
 use super::tile::{GROUP, Tile, Vector};
-use super::winograd_tiles::{Size, TAPS, Tiles, choose, spaced, with_filter};
+use super::winograd_tiles::{Given, Size, TAPS, Tiles, choose, spaced, with_filter};
 use crate::runtime::threads::{Pool, part};
 use std::ops::Range;
 
@@ -56,7 +57,7 @@ pub(super) struct Winograd {
 
 impl Winograd {
     /// The plan, or nothing if the plain product is as good.
-    pub fn new(isa: Isa, windows: &Windows, channels: usize) -> Option<Winograd> {
+    pub fn new(isa: Isa, windows: &Windows, channels: usize, given: Given) -> Option<Winograd> {
         let fits = windows.groups == 1
             && windows.kernel == [3, 3]
             && windows.stride == [1, 1]
@@ -65,7 +66,7 @@ impl Winograd {
         if !fits {
             return None;
         }
-        let size = choose([windows.channels, channels], windows.images, windows.out)?;
+        let size = choose([windows.channels, channels], windows.images, windows.out, given)?;
         let tiles = Tiles::new(size, windows.images, windows.out);
         let wanted = (BLOCK_FLOATS / (size.points() * windows.channels)).clamp(TILES[0], TILES[1]);
         let all = tiles.all_rows() * tiles.columns;
@@ -123,12 +124,46 @@ impl Winograd {
 
     /// Floats of scratch of one thread.
     fn slot_floats(&self) -> usize {
-        2 * self.columns() + self.plane_floats() + self.size.points() * (self.data_step() + self.sums_step())
+        let data = if self.parts > 1 { 0 } else { self.block_floats() };
+        2 * self.columns() + self.plane_floats() + data + self.size.points() * self.sums_step()
+    }
+
+    /// Floats of a block's transformed images.
+    fn block_floats(&self) -> usize {
+        self.size.points() * self.data_step()
+    }
+
+    /// Floats of the transformed images of all blocks, where pieces share them.
+    fn shared_floats(&self) -> usize {
+        if self.parts > 1 { self.blocks * self.block_floats() } else { 0 }
     }
 
     /// Bytes of scratch for a pool of `threads`.
     pub fn workspace(&self, threads: usize) -> usize {
-        (self.size.points() * self.weights_step() + threads * self.slot_floats()) * size_of::<f32>()
+        self.kept_bytes() + self.workspace_kept(threads)
+    }
+
+    /// The same where the weights are transformed already.
+    pub fn workspace_kept(&self, threads: usize) -> usize {
+        (self.shared_floats() + threads * self.slot_floats()) * size_of::<f32>()
+    }
+
+    /// Bytes of the transformed weights.
+    pub fn kept_bytes(&self) -> usize {
+        self.size.points() * self.weights_step() * size_of::<f32>()
+    }
+
+    /// Transforms the weights.
+    ///
+    /// # Safety
+    /// The weights are readable; `to` is aligned to 64 bytes and writable for [`Winograd::kept_bytes`] bytes.
+    pub unsafe fn keep(&self, pool: &Pool, weights: Weights, to: *mut u8) {
+        let to = Shared(to.cast::<f32>());
+        pool.run(self.strips, &|strip| {
+            let work = Turn { plan: self, weights: &weights, strip, to: to.get() };
+            // SAFETY: `Isa` exists only where its features do; strips are distinct parts of the memory.
+            unsafe { with_kernel!(self.isa, K => K::enter(work)) }
+        });
     }
 
     /// Computes the convolution.
@@ -145,22 +180,43 @@ impl Winograd {
         workspace: *mut u8,
         epilogue: Option<Epilogue>,
     ) {
-        let (scratch, from, to) = (Shared(workspace.cast::<f32>()), Shared(from.cast_mut()), Shared(to));
-        pool.run(self.strips, &|strip| {
-            let work = Turn { plan: self, weights: &weights, strip, to: scratch.get() };
-            // SAFETY: `Isa` exists only where its features do; strips are distinct parts of the scratch.
-            unsafe { with_kernel!(self.isa, K => K::enter(work)) }
-        });
-        pool.run_slots(self.blocks * self.parts, &|piece, slot| {
-            // SAFETY: as above; pieces write distinct parts of the result and slots are distinct.
-            unsafe {
-                let weights = scratch.get();
-                let slot = weights.add(self.size.points() * self.weights_step() + slot * self.slot_floats());
-                let (from, to) = (from.get(), to.get());
-                let work = Piece { plan: self, weights, from, to, epilogue, piece, slot };
-                with_kernel!(self.isa, K => K::enter(work));
-            }
-        });
+        // SAFETY: promised by the caller.
+        unsafe {
+            self.keep(pool, weights, workspace);
+            self.run_kept(pool, workspace, from, to, workspace.add(self.kept_bytes()), epilogue)
+        }
+    }
+
+    /// [`Winograd::run`] with the weights that [`Winograd::keep`] has transformed.
+    ///
+    /// # Safety
+    /// As for [`Winograd::run`], with [`Winograd::workspace_kept`] bytes.
+    pub unsafe fn run_kept(
+        &self,
+        pool: &Pool,
+        weights: *const u8,
+        from: *const f32,
+        to: *mut f32,
+        workspace: *mut u8,
+        epilogue: Option<Epilogue>,
+    ) {
+        let (weights, scratch) = (Shared(weights.cast::<f32>().cast_mut()), Shared(workspace.cast::<f32>()));
+        let (from, to) = (Shared(from.cast_mut()), Shared(to));
+        // SAFETY: `Isa` exists only where its features do; pieces write distinct parts of the result and of what they share,
+        // and slots are distinct.
+        let run = |piece: usize, slot: usize, phase: Phase| unsafe {
+            let shared = scratch.get();
+            let slot = shared.add(self.shared_floats() + slot * self.slot_floats());
+            let (weights, from, to) = (weights.get().cast_const(), from.get().cast_const(), to.get());
+            let work = Piece { plan: self, weights, from, to, epilogue, piece, shared, slot, phase };
+            with_kernel!(self.isa, K => K::enter(work));
+        };
+        let pieces = self.blocks * self.parts;
+        if self.parts == 1 {
+            return pool.run_slots(pieces, &|piece, slot| run(piece, slot, Phase::Both));
+        }
+        pool.run_slots(pieces, &|piece, slot| run(piece, slot, Phase::Data));
+        pool.run_slots(pieces, &|piece, slot| run(piece, slot, Phase::Sums));
     }
 }
 
@@ -213,6 +269,14 @@ impl Turn<'_> {
     }
 }
 
+/// What a piece does: it transforms its part of the images, it multiplies and transforms back, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Data,
+    Sums,
+    Both,
+}
+
 struct Piece<'a> {
     plan: &'a Winograd,
     weights: *const f32,
@@ -220,7 +284,10 @@ struct Piece<'a> {
     to: *mut f32,
     epilogue: Option<Epilogue>,
     piece: usize,
+    /// The transformed images of all blocks, where pieces share them.
+    shared: *mut f32,
     slot: *mut f32,
+    phase: Phase,
 }
 
 impl Work for Piece<'_> {
@@ -246,10 +313,21 @@ impl Piece<'_> {
         unsafe {
             let (sources, targets) = (self.slot.cast::<u32>(), self.slot.cast::<u32>().add(plan.columns()));
             let plane = self.slot.add(2 * plan.columns());
-            let data = plane.add(plan.plane_floats());
-            let sums = data.add(plan.size.points() * plan.data_step());
+            let rest = plane.add(plan.plane_floats());
+            let (data, sums) = match self.phase {
+                Phase::Both => (rest, rest.add(plan.block_floats())),
+                _ => (self.shared.add(block * plan.block_floats()), rest),
+            };
             self.tables(&rows, groups * GROUP, sources, targets);
-            self.data::<K, F>(&rows, groups, sources, plane, data);
+            let depth = plan.windows.channels;
+            match self.phase {
+                Phase::Both => self.data::<K, F>(&rows, groups, 0..depth, sources, plane, data),
+                Phase::Data => {
+                    let channels = part(depth, plan.parts, part_index)..part(depth, plan.parts, part_index + 1);
+                    return self.data::<K, F>(&rows, groups, channels, sources, plane, data);
+                }
+                Phase::Sums => {}
+            }
             let mut first = strips.start;
             while first < strips.end {
                 let held = first..(first + plan.held).min(strips.end);
@@ -300,7 +378,7 @@ impl Piece<'_> {
         }
     }
 
-    /// Transforms the block's data into panels.
+    /// Transforms some channels of the block's data into panels.
     ///
     /// # Safety
     /// The slot's parts as [`Piece::filter`] cuts them.
@@ -309,6 +387,7 @@ impl Piece<'_> {
         &self,
         rows: &Range<usize>,
         groups: usize,
+        channels: Range<usize>,
         sources: *const u32,
         plane: *mut f32,
         data: *mut f32,
@@ -320,7 +399,7 @@ impl Piece<'_> {
         let mut quads = [0.0f32; MAX_SIZE * 8 * GROUP];
         // SAFETY: promised by the caller; planes have slack for what is read after their last tile.
         unsafe {
-            for channel in 0..depth {
+            for channel in channels {
                 let mut to = plane;
                 for (image, rows) in tiles.runs(rows.clone()) {
                     let cut = tiles.cut(padding, &rows);

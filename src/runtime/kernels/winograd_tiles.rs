@@ -121,25 +121,48 @@ impl Tiles {
     }
 }
 
+/// What is done with the weights at each call, for each of their floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    /// They are transformed.
+    Plain,
+    /// They are transformed already; to read so many costs more than to multiply with few tiles.
+    Kept,
+}
+
+impl Given {
+    fn cost(self) -> f64 {
+        match self {
+            Given::Plain => 2.0,
+            Given::Kept => 0.6,
+        }
+    }
+}
+
 /// Cycles (of one multiplication of 16 lanes) that a way takes, roughly: `products` of all points, the transforms of the
 /// weights, and of `data` tiles times channels.
-pub(super) fn cost(size: Size, channels: [usize; 2], tiles: usize) -> f64 {
+pub(super) fn cost(size: Size, channels: [usize; 2], tiles: usize, given: Given) -> f64 {
     let weights = (channels[0] * channels[1] * size.points()) as f64;
     let tiles = tiles.next_multiple_of(GROUP) as f64;
     let transforms = tiles / 16.0 * (channels[0] + channels[1]) as f64 * 5.0 * size.points() as f64;
-    weights * tiles / 16.0 + 2.0 * weights + transforms
+    weights * tiles / 16.0 + given.cost() * weights + transforms
 }
 
 /// The cheaper filter, if one is clearly cheaper than the plain sum.
-pub(super) fn choose(channels: [usize; 2], images: usize, map: [usize; 2]) -> Option<Size> {
-    let pixels = (images * map[0] * map[1]) as f64;
-    if channels[0].min(channels[1]) < 16 || pixels == 0.0 {
+pub(super) fn choose(channels: [usize; 2], images: usize, map: [usize; 2], given: Given) -> Option<Size> {
+    let pixels = images * map[0] * map[1];
+    if channels[0].min(channels[1]) < 16 || pixels == 0 {
         return None;
     }
-    let plain = pixels / 16.0 * (channels[0] * channels[1] * TAPS) as f64;
+    let weights = (channels[0] * channels[1] * TAPS) as f64;
+    let plain = match given {
+        Given::Plain => weights * pixels as f64 / 16.0,
+        // Few images are not cut into groups without loss.
+        Given::Kept => weights * (pixels.div_ceil(GROUP) as f64 + given.cost()),
+    };
     let of = |size| {
         let tiles = Tiles::new(size, images, map);
-        cost(size, channels, tiles.all_rows() * tiles.columns)
+        cost(size, channels, tiles.all_rows() * tiles.columns, given)
     };
     let size = if of(Size::Four) < of(Size::Two) { Size::Four } else { Size::Two };
     (plain > 1e5 && of(size) < 0.8 * plain).then_some(size)

@@ -9,7 +9,7 @@ use super::drive::Shared;
 use super::filter::{self, Filter, Square, square};
 use super::isa::{Isa, Kernel, Work, with_kernel};
 use super::tile::{GROUP, Tile, Vector};
-use super::winograd_tiles::{Size, TAPS, Tiles, choose, spaced, with_filter};
+use super::winograd_tiles::{Given, Size, TAPS, Tiles, choose, spaced, with_filter};
 use crate::runtime::threads::{Pool, part};
 use std::ops::Range;
 
@@ -49,7 +49,7 @@ impl WinogradWeight {
             return None;
         }
         let (in_channels, out_channels, map) = (conv.in_channels, conv.out_channels, conv.out_size());
-        let size = choose([in_channels, out_channels], conv.batch, map)?;
+        let size = choose([in_channels, out_channels], conv.batch, map, Given::Plain)?;
         let tiles = Tiles::new(size, conv.batch, map);
         let block_rows = (BLOCK_TILES / tiles.columns).clamp(1, tiles.all_rows());
         let floats = size.points() * (in_channels + out_channels);
