@@ -1,10 +1,12 @@
 //! Stage 1: text to syntax tree. Never fails: every text gives a tree.
 //!
 //! [`parse`] is the way in. `tokens` → `habits` → `brackets` → `layout` prepare the text, `grammar` (pest) matches it, the
-//! `lower` files make the tree; `concrete` keeps every token and comment instead, for the formatter.
+//! `lower` files make the tree; `concrete` keeps every token and comment instead, for the formatter,
+//! and `classes` says what each of them is.
 
 pub mod ast;
 mod brackets;
+mod classes;
 pub(crate) mod concrete;
 mod dump;
 mod grammar;
@@ -22,5 +24,6 @@ pub mod walk;
 
 pub(crate) use grammar::Rule;
 
+pub use classes::{Class, classes};
 pub use dump::{dump, dump_expr};
 pub use parse::{parse, parse_at, parse_expr};

@@ -1,1 +1,1 @@
-[(members) (block) (seq_body) (settings_of)] @fold
+[(layer_body) (task_body) (block) (seq_body) (groups) (use_names)] @fold

@@ -1,4 +1,9 @@
+(constant "const" @context name: (identifier) @name) @item
 (function "fn" @context name: (identifier) @name) @item
 (layer ["layer" "model"] @context name: (identifier) @name) @item
 (optimizer "optimizer" @context name: (identifier) @name) @item
-(method name: _ @name) @item
+(data "data" @context name: (identifier) @name) @item
+(task ["train" "evaluate" "predict" "generate"] @name) @item
+(forward "forward" @name) @item
+(update "update" @name) @item
+(step "step" @name) @item

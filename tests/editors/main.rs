@@ -1,5 +1,8 @@
 //! The grammars of editors beside the compiler's: the same words, and each word of every program in the class that it has here.
 
+mod in_step;
+mod textmate;
+
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,6 +13,25 @@ fn root() -> PathBuf {
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// The files below some folders with an ending, by name; what was installed or built is left out.
+fn files(folders: &[&str], ending: &str) -> Vec<(String, String)> {
+    let mut folders: Vec<PathBuf> = folders.iter().map(|f| root().join(f)).collect();
+    let mut out = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()) {
+            if path.is_dir() && !path.ends_with("node_modules") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == ending) {
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                let text = std::fs::read_to_string(&path).unwrap();
+                out.push((name, text));
+            }
+        }
+    }
+    out.sort();
+    out
 }
 
 /// The words in quotes of a rule of `grammar/nn.pest`.
@@ -67,8 +89,33 @@ fn keywords_of_tree_sitter_are_highlighted() {
     for word in all_words().difference(&dtypes) {
         assert!(quoted.contains(word.as_str()), "`{word}` has no highlight");
     }
-    for copy in ["neovim/queries/nn", "helix/queries/nn", "zed/languages/nn"] {
-        assert_eq!(read(&format!("editors/{copy}/highlights.scm")), highlights, "{copy} differs");
+}
+
+/// What an editor calls a colour otherwise than the grammar's own queries do.
+const HELIX: [(&str, &str); 2] = [("@number", "@constant.numeric"), ("@property", "@variable.other.member")];
+const ZED: [(&str, &str); 2] = [("@keyword.control", "@keyword"), ("@keyword.operator", "@keyword")];
+const NEOVIM: [(&str, &str); 1] = [("@keyword.control", "@keyword")];
+
+/// The queries in `tree-sitter-nn/queries` are the source; each editor has those that it reads.
+#[test]
+fn queries_of_editors_are_those_of_the_grammar() {
+    let copies: [(&str, &[&str], &[(&str, &str)]); 3] = [
+        ("neovim/queries/nn", &["highlights", "folds", "locals", "injections", "indents"], &NEOVIM),
+        ("helix/queries/nn", &["highlights", "injections"], &HELIX),
+        ("zed/languages/nn", &["highlights", "injections"], &ZED),
+    ];
+    for (folder, names, other) in copies {
+        for name in names {
+            let mut wanted = read(&format!("editors/tree-sitter-nn/queries/{name}.scm"));
+            for (ours, theirs) in other {
+                wanted = wanted.replace(ours, theirs);
+            }
+            let path = format!("editors/{folder}/{name}.scm");
+            if std::env::var_os("NNC_BLESS").is_some() {
+                std::fs::write(root().join(&path), &wanted).unwrap();
+            }
+            assert_eq!(read(&path), wanted, "{path} is no copy: NNC_BLESS=1 writes it anew");
+        }
     }
 }
 
