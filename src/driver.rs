@@ -7,7 +7,9 @@
 use crate::check::{self, Program, Task};
 use crate::data_facts::OpenFacts;
 use crate::diag::{self, Diagnostic, codes};
-use crate::engine::{CpuEngine, CudaEngine, Engine, InterpreterEngine, Target, check_budget};
+use crate::engine::check_budget;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::engine::{CpuEngine, CudaEngine, Engine, InterpreterEngine, Target};
 use crate::lint::{self, Levels};
 use crate::source::{FileId, Sources};
 use crate::syntax;
@@ -110,6 +112,7 @@ fn apply_sets(tree: &mut syntax::ast::File, sources: &mut Sources, options: &Opt
 ///
 /// # Errors
 /// A task that does not exist, fields that only absent data knows, or sizes that no data gave a number.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn engine(
     checked: &Checked,
     task: &str,

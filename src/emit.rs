@@ -1,12 +1,12 @@
 //! `--emit`: the state after any stage, as text.
 
-use crate::check::{Program, Task};
+use crate::check::Task;
 use crate::codegen::cpu as code;
 use crate::diag::{Diagnostic, codes, suggest};
 use crate::driver::Checked;
 use crate::engine::Entry;
-use crate::engine::cpu::{keeps_weights, plan_graph, task_vars};
-use crate::plan::{self, Plan, Schedule, Work};
+pub use crate::engine::planned::plan_entry as plan;
+use crate::plan::{self, Schedule, Work};
 use crate::{graph, opt, stages, syntax};
 use std::fmt::Write;
 
@@ -22,19 +22,6 @@ pub const STAGES: &[(&str, &str)] = &[
     ("clif", "the kernels as Cranelift IR"),
     ("asm", "the kernels as machine code"),
 ];
-
-/// An entry's plan on the target `cpu`.
-pub fn plan(
-    program: &Program,
-    task: &Task,
-    entry: Entry,
-    batch: usize,
-    threads: usize,
-) -> Result<Plan, Box<Diagnostic>> {
-    let layout = plan::var_layout(&task_vars(program, task)?);
-    let graph = stages::step_graph(task, entry, batch, &mut Vec::new())?;
-    plan_graph(&graph, &layout, threads, keeps_weights(task), &mut Vec::new())
-}
 
 /// The text of a stage.
 pub fn emit(

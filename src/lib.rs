@@ -25,7 +25,11 @@
 //! - [`ide`]: what an editor asks, as pure queries; [`lsp`]: the language server around it.
 //! - [`driver`] ties the front together; [`fix`] applies what messages offer; [`picture`] draws
 //!   a model; [`emit`] shows the state after any stage.
+//!
+//! For `wasm32` the library holds what the playground needs: everything up to plans, and [`ide`], without what makes machine code,
+//! runs it, or serves.
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod artifact;
 pub mod autodiff;
 pub mod build;
@@ -36,15 +40,19 @@ pub mod data_facts;
 pub mod diag;
 pub mod dims;
 pub mod driver;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod emit;
 pub mod engine;
 pub mod fix;
 pub mod fmt;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod generate;
 pub mod graph;
 pub mod ide;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod interpreter;
 pub mod lint;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod lsp;
 pub mod ops;
 pub mod opt;
@@ -55,5 +63,6 @@ pub mod runtime;
 pub mod source;
 pub mod stages;
 pub mod syntax;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod train;
 pub mod uses;

@@ -62,7 +62,7 @@ fn kept_weights_follow_their_variables() {
             let count = before.shape.iter().product();
             let values = numbers(count, 100 * round + i as u64).into_iter().map(|x| x + 0.75);
             let set = VarTensor { bytes: bytes::from_f64(before.dtype, values), ..before };
-            [&mut one, &mut two, &mut exact].map(|engine| engine.set_var(*var, &set));
+            [&mut one, &mut two, &mut exact].into_iter().for_each(|engine| engine.set_var(*var, &set));
         }
     }
 }

@@ -3,12 +3,11 @@
 use super::compile::entry;
 use super::input::{self, Input};
 use super::{Exit, Fault, machine, output};
-use nnc::check::{Program, Task};
 use nnc::diag::Diagnostic;
 use nnc::driver;
 use nnc::emit;
 use nnc::engine::{Entry, Target};
-use nnc::plan::report::{Report, report};
+use nnc::plan::report::report;
 use std::path::PathBuf;
 
 /// Show the memory that a step takes, exactly, before it runs
@@ -50,7 +49,7 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     let batch = task.settings.batch.unwrap_or(0);
     let plan = emit::plan(program, task, entry, batch, threads).map_err(at)?;
     let mut found = report(&plan, &checked.sources);
-    name_variables(&mut found, program, task);
+    found.name_variables(program, task);
     if args.json {
         output::print(&format!("{}\n", found.json()));
         return Ok(Exit::Ok);
@@ -72,14 +71,4 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     out += &output::table(&rows, &[0]);
     output::print(&out);
     Ok(Exit::Ok)
-}
-
-/// The report knows variables by number; people know them by path.
-fn name_variables(report: &mut Report, program: &Program, task: &Task) {
-    for row in &mut report.rows {
-        let named = task.vars.iter().find(|v| row.what == format!("variable {}", v.0));
-        if let Some(var) = named {
-            row.what = program.var(*var).path.clone();
-        }
-    }
 }

@@ -5,7 +5,8 @@
 //! told by the next step.
 
 use super::compiled::{Compiled, take_filled, within_fields};
-use super::cpu::{given, slices, task_vars, within_budget};
+use super::cpu::{given, slices};
+use super::planned::{task_vars, within_budget};
 use super::{Engine, Entry, EntryReport, StepInputs, VarTensor, bytes, outside};
 use crate::check::{Program, Task};
 use crate::diag::{Diagnostic, codes};

@@ -3,24 +3,34 @@
 //! The training loop knows only [`Engine`]; what is behind it is the CPU's machine code, a GPU, or the interpreter.
 
 pub mod bytes;
+#[cfg(not(target_arch = "wasm32"))]
 mod compiled;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cpu;
+#[cfg(not(target_arch = "wasm32"))]
 mod cuda;
+#[cfg(not(target_arch = "wasm32"))]
 mod interpreter;
+#[cfg(not(target_arch = "wasm32"))]
 mod outside;
+pub mod planned;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod profile;
 mod random_fields;
 mod target;
 
-pub use crate::runtime::executable::ClockValues;
-pub use cpu::{CpuEngine, check_budget};
+pub use crate::runtime::clock::ClockValues;
+#[cfg(not(target_arch = "wasm32"))]
+pub use cpu::CpuEngine;
+#[cfg(not(target_arch = "wasm32"))]
 pub use cuda::{CudaEngine, plan_for_cuda};
+#[cfg(not(target_arch = "wasm32"))]
 pub use interpreter::InterpreterEngine;
+pub use planned::check_budget;
 pub use random_fields::random_fields;
 pub use target::Target;
 
-use crate::diag::{Diagnostic, codes};
-use crate::graph::Origin;
+use crate::diag::Diagnostic;
 use crate::ops::{DType, VarId};
 
 /// Which of a task's graphs.
@@ -123,9 +133,10 @@ pub trait Engine {
 }
 
 /// The message for the first value of a step that is not a finite number.
-fn not_finite(origin: Origin, scopes: &[String], value: f64) -> Diagnostic {
+#[cfg(not(target_arch = "wasm32"))]
+fn not_finite(origin: crate::graph::Origin, scopes: &[String], value: f64) -> Diagnostic {
     let what = if value.is_nan() { "not a number (NaN)" } else { "infinite" };
-    let mut fault = Diagnostic::error(codes::NOT_FINITE, origin.span, format!("this becomes {what}"))
+    let mut fault = Diagnostic::error(crate::diag::codes::NOT_FINITE, origin.span, format!("this becomes {what}"))
         .label("the first value of the step that is not finite");
     if let Some(scope) = scopes.get(origin.scope as usize).filter(|s| !s.is_empty()) {
         fault = fault.note(format!("in `{scope}`"));

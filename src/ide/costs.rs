@@ -5,8 +5,8 @@ use super::hover::below;
 use super::{Input, Syntax};
 use crate::build::{self, Sizes};
 use crate::check::Task;
-use crate::emit;
 use crate::engine::Entry;
+use crate::engine::planned::plan_entry;
 use crate::ops;
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub fn costs(input: &Input, syntax: &Syntax, threads: usize) -> Costs {
     for task in program.tasks.iter().filter(|t| t.whole) {
         let entry = if task.train.is_some() { Entry::Train } else { Entry::Eval };
         let batch = task.settings.batch.unwrap_or(0);
-        let plan = emit::plan(&program, task, entry, batch, threads).ok();
+        let plan = plan_entry(&program, task, entry, batch, threads).ok();
         let vars = task.vars.iter().map(|v| &program.var(*v).ty);
         let bytes: Option<u64> =
             vars.map(|ty| Some(super::show::elements(ty).number()? as u64 * ty.dtype.bytes() as u64)).sum();

@@ -23,6 +23,7 @@ mod settings;
 mod shift;
 mod show;
 mod signature;
+mod summary;
 mod tokens;
 
 pub use actions::{Action, actions};
@@ -41,6 +42,7 @@ pub use rename::{Renamed, prepare_rename, rename};
 pub use shift::{Edit, Shift};
 pub use show::grouped;
 pub use signature::{SignatureHelp, signature};
+pub use summary::{Summary, SummaryRow, summaries};
 pub use tokens::{TOKEN_KINDS, TOKEN_MODIFIERS, Token, tokens};
 
 use crate::diag::Diagnostic;

@@ -1,8 +1,9 @@
 //! A picture of a model, as a person would draw it: layers as boxes, shapes at the lines between them.
 //!
-//! In: a checked graph with the layers that made it. Out: a [`Picture`], and from it SVG, HTML (layers fold) or DOT. `make` finds the
-//! boxes, `layout` puts them into rows, the others write.
+//! In: a checked graph with the layers that made it. Out: a [`Picture`], and from it SVG, HTML (layers fold) or DOT. `choose` says of what, `make`
+//! finds the boxes, `layout` puts them into rows, the others write.
 
+pub mod choose;
 mod dot;
 mod html;
 mod layout;

@@ -6,8 +6,7 @@
 //! the iteration's own row. Buffers that it only reads may be read anywhere.
 
 use super::{Buffer, BufferId, BufferKind, EpilogueWork, Lanes, Operand, Repeat, Schedule, Work, WorkspaceSizes};
-use crate::codegen::cpu::outer_loop;
-use crate::codegen::loops::{Access, Bound, Expr, Index, Kernel, LoopVar, Stmt, range};
+use crate::codegen::loops::{Access, Bound, Expr, Index, Kernel, LoopVar, Stmt, outer_loop, range};
 use crate::ops::DType;
 use std::collections::HashMap;
 

@@ -2,6 +2,7 @@
 //! with the expression it belongs to; as a table or as JSON.
 
 use super::{BufferKind, Plan};
+use crate::check::{Program, Task};
 use crate::source::Sources;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -86,6 +87,16 @@ pub fn size(bytes: usize) -> String {
 }
 
 impl Report {
+    /// A plan knows variables by number; people know them by path.
+    pub fn name_variables(&mut self, program: &Program, task: &Task) {
+        for row in &mut self.rows {
+            let named = task.vars.iter().find(|v| row.what == format!("variable {}", v.0));
+            if let Some(var) = named {
+                row.what = program.var(*var).path.clone();
+            }
+        }
+    }
+
     /// The table with at most so many rows.
     pub fn table(&self, most: usize) -> String {
         let cells = |r: &Row| {

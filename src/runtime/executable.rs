@@ -12,26 +12,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::arena::{ALIGN, Arena, Block, VarMemory};
+pub use super::clock::ClockValues;
 use super::launch::{self, Arguments, Keep, Task};
 use super::threads::Pool;
+use super::work::internal;
 use crate::codegen::cpu::{self, Code, Entry, Optimize, Target};
-use crate::diag::{Diagnostic, codes};
+use crate::diag::Diagnostic;
 use crate::graph::Origin;
 use crate::ops::{Clock, DType, VarId, half};
 use crate::plan::{BufferId, BufferKind, Plan, VarLayout, Work};
-
-/// Where in the training run a step is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClockValues {
-    /// Steps finished before this one.
-    pub step: u64,
-    /// Epochs finished before this one.
-    pub epoch: u64,
-    /// Steps of the whole run.
-    pub steps: u64,
-    /// Steps of one epoch.
-    pub epoch_steps: u64,
-}
 
 /// What a step gets from outside.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,11 +112,6 @@ pub struct Executable {
 
 // SAFETY: the raw pointers are into memory that the executable owns or is given for the length of a call.
 unsafe impl Send for Executable {}
-
-/// A fault of the compiler, not of the program.
-pub(super) fn internal(what: impl Into<String>) -> Box<Diagnostic> {
-    Box::new(Diagnostic::placeless(codes::INTERNAL, "a plan does not fit its own memory").note(what))
-}
 
 impl Executable {
     /// Compiles the plan's kernels for this machine and resolves everything but the addresses of the variables and the

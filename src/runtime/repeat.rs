@@ -1,8 +1,9 @@
 //! A scan's launches as tasks. In: the repeated body of a plan and where the buffers around it lie. Out: a task that packs
 //! what is the same for all steps, then runs them, with lanes of rows on threads of their own where rows do not meet.
 
-use super::executable::{Place, Region, internal};
+use super::executable::{Place, Region};
 use super::launch::{Lane, Maker, Spot, Task};
+use super::work::internal;
 use crate::diag::Diagnostic;
 use crate::plan::{BufferId, BufferKind, Lanes, Launch, Repeat};
 

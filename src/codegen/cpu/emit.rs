@@ -19,7 +19,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use super::math::needs_table;
 use super::symbols::Symbol;
 use super::wide;
-use crate::codegen::loops::{Kernel, LoopKind, LoopVar, Stmt, Value};
+use crate::codegen::loops::{Kernel, LoopKind, LoopVar, Stmt, Value, split_outer};
 use crate::ops::DType;
 
 /// Lanes of a wide value.
@@ -149,22 +149,6 @@ pub fn emit(
     e.b.seal_all_blocks();
     e.b.finalize(target);
     Ok(())
-}
-
-/// The loop that a range entry narrows: its extent and whether it runs by lanes.
-pub fn outer_loop(kernel: &Kernel) -> Option<(usize, LoopKind)> {
-    match split_outer(kernel)? {
-        (_, Stmt::For { extent, kind, .. }) => Some((*extent, *kind)),
-        _ => None,
-    }
-}
-
-/// The one loop of a kernel that may be split, and the pure statements before it, which each part repeats.
-pub(super) fn split_outer(kernel: &Kernel) -> Option<(&[Stmt], &Stmt)> {
-    let (last, before) = kernel.body.split_last()?;
-    let pure = before.iter().all(|s| matches!(s, Stmt::Let { .. }));
-    let splits = matches!(last, Stmt::For { kind: LoopKind::Parallel | LoopKind::Vector, .. });
-    (pure && splits).then_some((before, last))
 }
 
 impl<'a> Emit<'a, '_> {

@@ -16,5 +16,6 @@ mod ops;
 mod symbols;
 mod wide;
 
-pub use emit::{Entry, LANES, outer_loop};
+pub use crate::codegen::loops::outer_loop;
+pub use emit::{Entry, LANES};
 pub use jit::{Code, Optimize, RangeFn, Target, TileFn, assembly, clif, compile, why_narrow};

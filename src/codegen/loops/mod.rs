@@ -6,6 +6,7 @@ mod index;
 mod interp;
 mod ir;
 mod keep;
+mod outer;
 mod parse;
 pub mod scalar;
 pub mod text;
@@ -14,4 +15,5 @@ mod verify;
 
 pub use interp::{BufferData, run};
 pub use ir::*;
+pub use outer::{outer_loop, split_outer};
 pub use verify::{range, verify};

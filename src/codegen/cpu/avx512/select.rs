@@ -6,9 +6,9 @@
 
 use super::code::*;
 use super::nest::{Begin, Nest};
-use crate::codegen::cpu::emit::{Entry, Refusal, split_outer};
+use crate::codegen::cpu::emit::{Entry, Refusal};
 use crate::codegen::cpu::wide;
-use crate::codegen::loops::{Expr, Index, Kernel, LoopKind, LoopVar, Stmt, Value};
+use crate::codegen::loops::{Expr, Index, Kernel, LoopKind, LoopVar, Stmt, Value, split_outer};
 use crate::ops::DType;
 
 /// Lanes of a vector.
