@@ -60,6 +60,9 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
         let fields = random_fields(task, batch, 0);
         let mut engine = driver::engine(&checked, &task.name, args.target, threads).map_err(at)?;
         engine.initialise(task.settings.seed.unwrap_or(0)).map_err(at)?;
+        if task.generation.is_some() && token(args, task, &mut *engine, &fields, started).map_err(at)? {
+            continue;
+        }
         for (entry, name) in entries_of(task) {
             let flops = engine.prepare(*entry, batch).map_err(at)?.flops;
             let step = |engine: &mut dyn Engine, i: u64| {
@@ -69,9 +72,6 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
             let value = engine.scalar(0);
             tell(args, &format!("{}.{name}", task.name), (&times, first, flops), value);
         }
-        if task.generation.is_some() {
-            token(args, task, &mut *engine, fields, started).map_err(at)?;
-        }
         if args.launches && args.target == Target::Cpu {
             let found = profile::measure(&checked, task, entries_of(task)[0].0, batch, threads, None).map_err(at)?;
             output::print(&profile::table(&found, &checked.sources, usize::MAX));
@@ -80,22 +80,23 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
     Ok(Exit::Ok)
 }
 
-/// Times a token of a text, in the second half of what the net takes, if it is computed for its own place alone.
+/// Times a token of a text, in the second half of what the net takes; says whether it is computed for its own place alone.
 fn token(
     args: &Args,
     task: &Task,
     engine: &mut dyn Engine,
-    mut fields: Vec<Vec<u8>>,
+    fields: &[Vec<u8>],
     started: Instant,
-) -> Result<(), Box<nnc::diag::Diagnostic>> {
-    let Some(generation) = &task.generation else { return Ok(()) };
+) -> Result<bool, Box<nnc::diag::Diagnostic>> {
+    let Some(generation) = &task.generation else { return Ok(false) };
     let (rows, most) = (generation.choice.beam, generation.limit.unwrap_or(TEXT).min(TEXT));
     // Other texts of the prompt have the length that stands for all.
     let length = |field: usize| if field == generation.output { most } else { ASSUMED };
     let lengths: Vec<usize> = task.varying().map(|(field, _)| length(field)).collect();
     if most < 2 || !engine.extend(1, rows, &lengths)? {
-        return Ok(());
+        return Ok(false);
     }
+    let mut fields = fields.to_vec();
     fields[generation.output] = vec![0; 4 * rows];
     fields.push(Vec::new());
     let buffers = std::cell::RefCell::new(fields);
@@ -111,7 +112,7 @@ fn token(
     let (times, first) = timed(engine, &step, args.steps, started)?;
     let value = engine.scalar(0);
     tell(args, &format!("{}.token", task.name), (&times, first, 0), value);
-    Ok(())
+    Ok(true)
 }
 
 /// Prints the measurements of an entry: seconds of its steps, sorted, and from the start of the process to the end of the

@@ -6,16 +6,13 @@ use super::{Buffer, BufferId, BufferKind, ConvPass, Schedule, Work, WorkspaceSiz
 use crate::codegen::loops::Access;
 use crate::ops::DType;
 
-/// With more rows, preparing an operand costs nearly nothing beside the product.
-const MOST_ROWS: usize = 1024;
-
 /// Gives the products and convolutions whose weights are variables buffers for them.
 pub fn keep_weights(schedule: &mut Schedule, sizes: &dyn WorkspaceSizes) {
     let written = written(schedule);
     let Schedule { buffers, launches, .. } = schedule;
     for launch in launches {
         let weights = match &launch.work {
-            Work::Matmul { b, batch: 1, m, packed: None, .. } if *m <= MOST_ROWS => b.buffer,
+            Work::Matmul { b, batch: 1, packed: None, .. } => b.buffer,
             Work::Conv { pass: ConvPass::Forward, inputs, .. } => inputs[1],
             _ => continue,
         };
