@@ -167,6 +167,7 @@ impl Checker<'_> {
             if !self.is_watched(place) {
                 continue;
             }
+            let drafts = self.drafts.len();
             let rows = self.declaration(name, &def);
             if let Def::Layer(decl) = &def
                 && decl.is_model
@@ -174,7 +175,8 @@ impl Checker<'_> {
             {
                 program.models.push((name.clone(), rows));
                 let inputs = decl.forward.iter().flat_map(|f| &f.params).map(|p| p.name.name.clone());
-                program.drawings.push((std::mem::take(&mut self.sheet.graph), inputs.collect()));
+                let draft = (self.drafts.len() > drafts).then_some(drafts);
+                program.drawings.push((draft, inputs.collect()));
             }
         }
         // A constant is looked at even if nothing uses it.

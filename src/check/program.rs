@@ -344,8 +344,8 @@ pub struct Program {
     pub init: Graph<Dim>,
     /// Models that no task uses, checked on their own: name and rows with symbolic sizes.
     pub models: Vec<(String, Vec<LayerRow>)>,
-    /// For each of `models` its graph and the names of its inputs: what `nnc graph` draws.
-    pub drawings: Vec<(Graph<Dim>, Vec<String>)>,
+    /// For each of `models` its number among `drafts`, if it has no mistakes, and the names of its inputs: what `nnc graph` draws.
+    pub drawings: Vec<(Option<usize>, Vec<String>)>,
     /// The file's models, each applied on its own in training, with sizes known by name. Their variables are nobody's.
     pub drafts: Vec<StepGraph>,
 }

@@ -48,7 +48,8 @@ fn of_task(task: &Task, nets: Vec<String>) -> Drawn<'_> {
 
 fn model<'a>(program: &'a Program, name: &str) -> Option<Drawn<'a>> {
     let at = program.models.iter().position(|m| m.0 == name)?;
-    let (graph, fields) = program.drawings.get(at)?;
+    let (draft, fields) = program.drawings.get(at)?;
+    let graph = &program.drafts.get((*draft)?)?.graph;
     let rows = &program.models[at].1;
     Some(Drawn { title: name.to_string(), graph, rows, fields: fields.clone(), nets: Vec::new(), own: BTreeSet::new() })
 }

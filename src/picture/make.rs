@@ -167,8 +167,13 @@ impl Maker<'_> {
             }
         }
         let values = graph.outputs.iter().filter(|o| matches!(o.kind, OutputKind::Value(_)));
-        for output in values.filter(|_| self.drawn.nets.is_empty()) {
-            for node in &behind[output.node.index()] {
+        let mut ends: Vec<NodeId> = values.map(|o| o.node).collect();
+        if graph.outputs.is_empty() {
+            // A model by itself gives what comes last.
+            ends.extend(graph.ids().filter(|id| keys[id.index()].is_some()).last());
+        }
+        for end in ends.into_iter().filter(|_| self.drawn.nets.is_empty()) {
+            for node in &behind[end.index()] {
                 if let Some(from) = keys[node.index()].clone() {
                     outputs.entry(from.clone()).or_insert_with(|| graph.ty(*node).to_string());
                     edges.insert((from, Key::Output));
@@ -267,7 +272,7 @@ impl Maker<'_> {
                 let written = self.written(row.span);
                 let label = if written.starts_with(&row.layer) { written } else { row.layer.clone() };
                 // A number is a place in a chain and says nothing.
-                let name = if name.parse::<usize>().is_ok() { "" } else { name };
+                let name = if name.parse::<usize>().is_ok() || name == row.layer { "" } else { name };
                 Unit { label, name: name.into(), kind: kind_of(&row.layer), output, group }
             }
             Key::Expression(_, span) => {

@@ -48,6 +48,28 @@ impl Kind {
             Kind::Function => ("#fdf0d5", "#b98522"),
         }
     }
+
+    /// The same on a dark page.
+    fn dark_colors(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Input | Kind::Output => ("#1c2230", "#8f9bb0"),
+            Kind::Layer => ("#1d2f4d", "#6b9be0"),
+            Kind::Norm => ("#18352a", "#5fb37c"),
+            Kind::Attention => ("#322650", "#a689e0"),
+            Kind::Function => ("#3a2f16", "#d3a24a"),
+        }
+    }
+
+    const ALL: [Kind; 6] = [Kind::Input, Kind::Output, Kind::Layer, Kind::Norm, Kind::Attention, Kind::Function];
+}
+
+/// Pixels of an average letter of a box, of its name, and of a shape.
+const LETTER: f64 = 6.9;
+const SMALL_LETTER: f64 = 5.9;
+const SHAPE_LETTER: f64 = 5.4;
+
+fn letters(text: &str, each: f64) -> f64 {
+    text.chars().count() as f64 * each
 }
 
 /// A box.
@@ -105,6 +127,25 @@ impl Picture {
     /// For Graphviz.
     pub fn dot(&self) -> String {
         dot::write(self)
+    }
+
+    /// What stands above a group.
+    fn heading(&self, group: usize) -> String {
+        let group = &self.groups[group];
+        if group.times > 1 { format!("{}  × {}", group.label, group.times) } else { group.label.clone() }
+    }
+
+    /// The least width between the ends of a group: its heading stands left of the line that comes in from above.
+    fn heading_width(&self, group: usize) -> f64 {
+        2.0 * (letters(&self.heading(group), SMALL_LETTER) + 18.0)
+    }
+
+    /// The width of a unit with room on each side for the shape at the line below it.
+    fn room(&self, unit: usize) -> f64 {
+        match self.edges.iter().any(|e| e.0 == unit) {
+            true => 2.0 * (letters(&self.units[unit].output, SHAPE_LETTER) + 8.0),
+            false => 0.0,
+        }
     }
 
     /// The groups around a unit, the innermost first, the whole last.

@@ -1,13 +1,10 @@
 //! SVG: rows of boxes, groups as frames around theirs, lines from above to below.
 
 use super::layout::{Cell, Rows, layout};
-use super::{Member, Picture, Unit, escaped};
+use super::{Kind, LETTER, Member, Picture, SMALL_LETTER, Unit, escaped, letters};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Pixels of an average letter.
-const LETTER: f64 = 6.9;
-const SMALL_LETTER: f64 = 5.9;
 const UNIT_HEIGHT: f64 = 30.0;
 const LEAST_WIDTH: f64 = 84.0;
 /// Between rows: room for the shape at a line.
@@ -16,6 +13,8 @@ const CELL_GAP: f64 = 26.0;
 const LANE: f64 = 10.0;
 const FRAME: f64 = 16.0;
 const HEADER: f64 = 22.0;
+/// Below the last box of a group: room for its shape.
+const FOOT: f64 = 22.0;
 const MARGIN: f64 = 20.0;
 
 /// A box's place.
@@ -63,24 +62,20 @@ pub fn write(picture: &Picture) -> String {
 }
 
 fn unit_width(unit: &Unit) -> f64 {
-    let letters = unit.label.chars().count() as f64 * LETTER;
-    let name = if unit.name.is_empty() { 0.0 } else { unit.name.chars().count() as f64 * SMALL_LETTER + 10.0 };
-    (letters + name + 24.0).max(LEAST_WIDTH)
+    let name = if unit.name.is_empty() { 0.0 } else { letters(&unit.name, SMALL_LETTER) + 10.0 };
+    (letters(&unit.label, LETTER) + name + 24.0).max(LEAST_WIDTH)
 }
 
 impl Drawing<'_> {
-    fn label(&self, group: usize) -> String {
-        let group = &self.picture.groups[group];
-        if group.times > 1 { format!("{}  × {}", group.label, group.times) } else { group.label.clone() }
-    }
-
     fn cell(&self, cell: Cell) -> (f64, f64) {
         match cell {
             Cell::Lane(_) => (LANE, 0.0),
-            Cell::Member(Member::Unit(unit)) => (unit_width(&self.picture.units[unit]), UNIT_HEIGHT),
+            Cell::Member(Member::Unit(unit)) => {
+                (unit_width(&self.picture.units[unit]).max(self.picture.room(unit)), UNIT_HEIGHT)
+            }
             Cell::Member(Member::Group(group)) => {
                 let (width, height) = self.size(group);
-                (width + 2.0 * FRAME, height + HEADER + FRAME)
+                (width + 2.0 * FRAME, height + HEADER + FOOT)
             }
         }
     }
@@ -95,7 +90,7 @@ impl Drawing<'_> {
     fn size(&self, group: usize) -> (f64, f64) {
         let rows: Vec<_> = self.rows[group].iter().map(|r| self.row(r)).collect();
         let width = rows.iter().map(|r| r.0).fold(0.0, f64::max);
-        let title = if group == 0 { 0.0 } else { self.label(group).chars().count() as f64 * SMALL_LETTER + 8.0 };
+        let title = if group == 0 { 0.0 } else { self.picture.heading_width(group) - 2.0 * FRAME };
         let gaps = ROW_GAP * rows.len().saturating_sub(1) as f64;
         (width.max(title), rows.iter().map(|r| r.1).sum::<f64>() + gaps)
     }
@@ -114,7 +109,12 @@ impl Drawing<'_> {
                     }
                     Cell::Member(member) => {
                         let above = top + (height - cell_height) / 2.0;
-                        let place = Place { x: left, y: above, width: cell_width, height: cell_height };
+                        let width = match member {
+                            Member::Unit(unit) => unit_width(&self.picture.units[unit]),
+                            Member::Group(_) => cell_width,
+                        };
+                        let x = left + (cell_width - width) / 2.0;
+                        let place = Place { x, y: above, width, height: cell_height };
                         self.places.insert(member, place);
                         if let Member::Group(inner) = member {
                             self.place(inner, left + FRAME, above + HEADER, cell_width - 2.0 * FRAME);
@@ -140,7 +140,7 @@ impl Drawing<'_> {
                 p.height,
                 p.x + 9.0,
                 p.y + 15.0,
-                escaped(&self.label(group))
+                escaped(&self.picture.heading(group))
             );
         }
     }
@@ -149,6 +149,7 @@ impl Drawing<'_> {
         for (number, unit) in self.picture.units.iter().enumerate() {
             let Some(p) = self.places.get(&Member::Unit(number)) else { continue };
             let (fill, border) = unit.kind.colors();
+            let round = if matches!(unit.kind, Kind::Input | Kind::Output) { UNIT_HEIGHT / 2.0 } else { 6.0 };
             let close = if unit.name.is_empty() { "" } else { "</tspan>" };
             let name = if unit.name.is_empty() {
                 String::new()
@@ -157,7 +158,7 @@ impl Drawing<'_> {
             };
             let _ = writeln!(
                 out,
-                "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"6\" fill=\"{fill}\" stroke=\"{border}\"/>\n\
+                "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"{round}\" fill=\"{fill}\" stroke=\"{border}\"/>\n\
                  <text x=\"{:.1}\" y=\"{:.1}\" font-size=\"12.5\" text-anchor=\"middle\" fill=\"#1f2328\">{name}{}{close}</text>",
                 p.x,
                 p.y,
@@ -168,11 +169,15 @@ impl Drawing<'_> {
                 escaped(&unit.label)
             );
             if self.picture.edges.iter().any(|e| e.0 == number) {
+                // On the side that no line turns to.
+                let (x, anchor) = match self.turns_right(number) {
+                    true => (p.middle() - 6.0, "end"),
+                    false => (p.middle() + 6.0, "start"),
+                };
                 let _ = writeln!(
                     out,
-                    "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"10\" fill=\"#0a5c36\" stroke=\"#ffffff\" stroke-width=\"3\" \
-                     paint-order=\"stroke\">{}</text>",
-                    p.middle() + 6.0,
+                    "<text x=\"{x:.1}\" y=\"{:.1}\" font-size=\"10\" text-anchor=\"{anchor}\" fill=\"#0a5c36\" stroke=\"#ffffff\" \
+                     stroke-width=\"3\" paint-order=\"stroke\">{}</text>",
                     p.y + p.height + 13.0,
                     escaped(&unit.output)
                 );
@@ -180,23 +185,38 @@ impl Drawing<'_> {
         }
     }
 
+    /// The points where a line passes rows, from above to below: from the inner groups out to the common one, then in again.
+    fn passes(&self, line: usize) -> Vec<Pass> {
+        let (from, to) = self.picture.edges[line];
+        let down = self.picture.around(from);
+        let up: Vec<usize> = self.picture.around(to).into_iter().rev().filter(|g| !down.contains(g)).collect();
+        let common = down.iter().position(|g| self.picture.member(*g, to).is_some()).unwrap_or(0);
+        let groups = down[..=common].iter().chain(&up);
+        groups.flat_map(|group| self.lanes.get(&(*group, line)).into_iter().flatten()).copied().collect()
+    }
+
+    /// Whether a line leaves a unit to the right.
+    fn turns_right(&self, unit: usize) -> bool {
+        let Some(place) = self.places.get(&Member::Unit(unit)) else { return false };
+        let lines = (0..).zip(&self.picture.edges).filter(|(_, e)| e.0 == unit);
+        let mut next = lines.filter_map(|(line, &(_, to))| match self.passes(line).first() {
+            Some(pass) => Some(pass.0),
+            None => self.places.get(&Member::Unit(to)).map(|b| b.middle()),
+        });
+        next.any(|x| x > place.middle() + 4.0)
+    }
+
     fn lines(&self, out: &mut String) {
         for (line, &(from, to)) in self.picture.edges.iter().enumerate() {
             let (Some(a), Some(b)) = (self.places.get(&Member::Unit(from)), self.places.get(&Member::Unit(to))) else {
                 continue;
             };
-            let down = self.picture.around(from);
-            let up: Vec<usize> = self.picture.around(to).into_iter().rev().filter(|g| !down.contains(g)).collect();
             let mut path = format!("M{:.1} {:.1}", a.middle(), a.y + a.height);
             let mut at = (a.middle(), a.y + a.height);
-            // From the inner groups out to the common one, then in again.
-            let common = down.iter().position(|g| self.picture.member(*g, to).is_some()).unwrap_or(0);
-            for group in down[..=common].iter().chain(&up) {
-                for &(x, top, bottom) in self.lanes.get(&(*group, line)).into_iter().flatten() {
-                    path += &curve(at, (x, top));
-                    let _ = write!(path, " L{x:.1} {bottom:.1}");
-                    at = (x, bottom);
-                }
+            for (x, top, bottom) in self.passes(line) {
+                path += &curve(at, (x, top));
+                let _ = write!(path, " L{x:.1} {bottom:.1}");
+                at = (x, bottom);
             }
             path += &curve(at, (b.middle(), b.y));
             let _ = writeln!(
