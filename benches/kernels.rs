@@ -1,8 +1,10 @@
 //! Speed of the matrix product and the convolutions beside a bare loop of fused multiplications on as many threads:
 //! `cargo bench --bench kernels [threads]`. Minima and medians of many short runs.
 //!
-//! The command in `NNC_MATMUL_PEER` is another library beside us: it gets lines `KIND M N K THREADS` (`NN`, `TN` or `NT`: which
-//! operand is stored transposed) and answers each with the median seconds of the product. It waits while we measure.
+//! The command in `NNC_KERNELS_PEER` is another library beside us, in turn: it gets lines `KIND M N K THREADS` (`NN`, `TN` or
+//! `NT`: which operand is stored transposed) or `WAY BATCH IN SIZE OUT KERNEL STRIDE THREADS` (`forward`, `input` or `weight`: a
+//! square convolution, padded by half its kernel, or a gradient of it) and answers each with the median seconds. It waits
+//! while we measure.
 
 use nnc::runtime::kernels::conv::Conv2d;
 use nnc::runtime::kernels::gemm::{Matmul, View};
@@ -17,7 +19,7 @@ fn time(mut f: impl FnMut()) -> (f64, f64) {
     f();
     let mut seconds = Vec::new();
     let begin = Instant::now();
-    while begin.elapsed().as_secs_f64() < 0.3 || seconds.len() < 5 {
+    while begin.elapsed().as_secs_f64() < 0.2 || seconds.len() < 5 {
         let start = Instant::now();
         f();
         seconds.push(start.elapsed().as_secs_f64());
@@ -44,6 +46,9 @@ fn report(name: &str, peak: f64, work: f64, f: impl FnMut()) -> Option<f64> {
     Some(median)
 }
 
+/// How often we and another library are measured in turn.
+const TURNS: usize = 5;
+
 /// Another library's matrix products, in a process of its own.
 struct Rival {
     questions: ChildStdin,
@@ -53,12 +58,15 @@ struct Rival {
 
 impl Rival {
     fn start() -> Option<Rival> {
-        let command = std::env::var("NNC_MATMUL_PEER").ok()?;
+        let command = std::env::var("NNC_KERNELS_PEER").ok()?;
         let mut words = command.split_whitespace();
         let child = Command::new(words.next()?).args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.map_err(|e| println!("{command} is left out: {e}")).ok()?;
         let (questions, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
-        Some(Rival { questions, answers, ratios: Vec::new() })
+        let mut rival = Rival { questions, answers, ratios: Vec::new() };
+        // It is asleep when we measure only after its start.
+        rival.ask("NN 8 8 8 1");
+        Some(rival)
     }
 
     /// Its median seconds.
@@ -106,21 +114,39 @@ fn matmul(pool: &Pool, peak: f64, rival: &mut Option<Rival>, kind: &str, [m, n, 
     let shape = Matmul { batch: 1, m, n, k, a, b, c_row_stride: n, c_batch_stride: m * n, accumulate: false };
     let (a, b, mut c) = (floats(m * k), floats(k * n), floats(m * n));
     let mut scratch = Scratch::new(shape.workspace(pool.threads()));
-    let ours = report(&format!("{kind} {m} x {n} x {k}"), peak, (2 * m * n * k) as f64, || {
+    let mut product = || {
         // SAFETY: the vectors have the shape's sizes.
         unsafe { shape.run(pool, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), scratch.at(), None) }
-    });
-    if let (Some(rival), Some(ours)) = (rival, ours)
-        && let Some(theirs) = rival.ask(&format!("{kind} {m} {n} {k} {}", pool.threads()))
-    {
-        println!("{:44} {:22.1} us median, {:.2} times ours", "", theirs * 1e6, theirs / ours);
-        rival.ratios.push((theirs / ours).ln());
+    };
+    let ours = report(&format!("{kind} {m} x {n} x {k}"), peak, (2 * m * n * k) as f64, &mut product);
+    compare(rival, ours, &format!("{kind} {m} {n} {k}"), pool, &mut product);
+}
+
+/// Measures another library beside us, if it is there and this was measured at all.
+fn compare(rival: &mut Option<Rival>, ours: Option<f64>, question: &str, pool: &Pool, mut f: impl FnMut()) {
+    let (Some(rival), Some(ours)) = (rival, ours) else { return };
+    // Virtual cores change their pace every few seconds: the two in turn, and the middle of the ratios.
+    let mut ratios = Vec::new();
+    let mut ours = Some(ours);
+    while ratios.len() < TURNS {
+        let ours = ours.take().unwrap_or_else(|| time(&mut f).1);
+        let Some(theirs) = rival.ask(&format!("{question} {}", pool.threads())) else { return };
+        ratios.push(theirs / ours);
     }
+    ratios.sort_by(f64::total_cmp);
+    let ratio = ratios[TURNS / 2];
+    println!("{:44} {ratio:.2} times as long (from {:.2} to {:.2})", "", ratios[0], ratios[TURNS - 1]);
+    rival.ratios.push(ratio.ln());
 }
 
 /// The three directions of one square convolution: images, input channels, size of the maps, output channels, size of the
 /// kernel, stride; padded so that stride 1 keeps the size.
-fn convolution(pool: &Pool, peak: f64, [batch, in_channels, size, out_channels, kernel, stride]: [usize; 6]) {
+fn convolution(
+    pool: &Pool,
+    peak: f64,
+    rival: &mut Option<Rival>,
+    [batch, in_channels, size, out_channels, kernel, stride]: [usize; 6],
+) {
     let pad = [kernel / 2; 2];
     let conv = Conv2d {
         batch,
@@ -141,21 +167,28 @@ fn convolution(pool: &Pool, peak: f64, [batch, in_channels, size, out_channels, 
     let (mut y, mut dw) = (floats(batch * out_channels * rows * columns), w.clone());
     let threads = pool.threads();
     let name = format!("{batch} x {in_channels} x {size} -> {out_channels}, {kernel} / {stride}");
+    let question = |way: &str| format!("{way} {batch} {in_channels} {size} {out_channels} {kernel} {stride}");
     let mut scratch = Scratch::new(conv.workspace_forward(threads));
-    report(&format!("conv {name} forward"), peak, work, || {
+    let mut forward = || {
         // SAFETY: the vectors have the shape's sizes.
         unsafe { conv.forward(pool, x.as_ptr(), w.as_ptr(), y.as_mut_ptr(), scratch.at(), None) }
-    });
+    };
+    let ours = report(&format!("conv {name} forward"), peak, work, &mut forward);
+    compare(rival, ours, &question("forward"), pool, forward);
     let mut scratch = Scratch::new(conv.workspace_input_grad(threads));
-    report(&format!("conv {name} input"), peak, work, || {
+    let mut input = || {
         // SAFETY: the vectors have the shape's sizes.
         unsafe { conv.input_grad(pool, y.as_ptr(), w.as_ptr(), x.as_mut_ptr(), scratch.at()) }
-    });
+    };
+    let ours = report(&format!("conv {name} input"), peak, work, &mut input);
+    compare(rival, ours, &question("input"), pool, input);
     let mut scratch = Scratch::new(conv.workspace_weight_grad(threads));
-    report(&format!("conv {name} weight"), peak, work, || {
+    let mut weight = || {
         // SAFETY: the vectors have the shape's sizes.
         unsafe { conv.weight_grad(pool, x.as_ptr(), y.as_ptr(), dw.as_mut_ptr(), scratch.at()) }
-    });
+    };
+    let ours = report(&format!("conv {name} weight"), peak, work, &mut weight);
+    compare(rival, ours, &question("weight"), pool, weight);
 }
 
 /// The convolutions of ResNet-18 behind its stem: its maps have `size` at first.
@@ -183,21 +216,21 @@ const SHAPES: [[usize; 3]; 11] = [
     [32, 32, 64],
 ];
 /// One row.
-const VECTORS: [[usize; 3]; 2] = [[1, 768, 768], [1, 3072, 768]];
+const VECTORS: [[usize; 3]; 3] = [[1, 768, 768], [1, 3072, 768], [1, 128, 3136]];
 
 fn main() {
     let threads = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2);
     let pool = Pool::new(threads);
     let peak = peak::flops(&pool) / 1e9;
     println!("{threads} threads, bare loop {peak:.1} GF/s");
+    let mut rival = Rival::start();
     let small = [[64, 1, 28, 32, 3, 1], [64, 32, 14, 64, 3, 1], [64, 3, 32, 64, 3, 1], [64, 64, 16, 128, 3, 1]];
     let tiny = [[64, 1, 8, 32, 3, 1], [64, 32, 4, 64, 3, 1]];
     let stems = [[32, 3, 32, 64, 3, 1], [1, 3, 224, 64, 7, 2], [32, 3, 224, 64, 7, 2]];
     let resnets = [(32, 32), (1, 56), (32, 56)].into_iter().flat_map(|(batch, size)| resnet18(batch, size));
     for shape in small.into_iter().chain(tiny).chain(stems).chain(resnets) {
-        convolution(&pool, peak, shape);
+        convolution(&pool, peak, &mut rival, shape);
     }
-    let mut rival = Rival::start();
     for kind in ["NN", "TN", "NT"] {
         for shape in SHAPES {
             matmul(&pool, peak, &mut rival, kind, shape);

@@ -79,9 +79,8 @@ impl Epilogue {
     }
 }
 
-/// A hint that a cache line will be read soon.
 #[inline(always)]
-pub(super) fn prefetch(at: *const u8) {
+fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it cannot fault.
     unsafe {

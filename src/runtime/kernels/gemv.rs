@@ -2,7 +2,7 @@
 //! vector. Invariant: the order of each sum depends on the strides and the instruction set only.
 
 use super::drive::{Output, Shared};
-use super::gemm::{Matmul, Matrix, prefetch};
+use super::gemm::{Matmul, Matrix};
 use super::isa::{Isa, Kernel, Work, with_kernel};
 use super::tile::{GROUP, Vector};
 use crate::runtime::threads::Pool;
@@ -23,15 +23,16 @@ pub(super) struct Gemv {
     accumulate: bool,
 }
 
-/// Registers of sums where outputs are contiguous in the matrix.
-const WIDE: usize = 8;
+/// The most outputs of one pass where they are contiguous in the matrix, and rows of a pass.
+const WIDE: usize = 512;
+const ROWS: usize = 8;
 /// Fewest outputs of a piece, and what their number is a multiple of.
 const PIECE: usize = 64;
-/// Fewest and most elements of the matrix that a piece reads, and pieces that are wanted between.
-const READ: [usize; 2] = [16_384, 65_536];
-const PIECES: usize = 16;
-/// Rows of the matrix that are fetched ahead.
-const AHEAD: usize = 8;
+/// Elements of the matrix that a piece reads, if there are as many.
+const READ: usize = 131_072;
+/// The least pieces that are wanted, and the fewest elements of one.
+const PIECES: usize = 4;
+const LEAST: usize = 16_384;
 /// Columns summed at once along the depth.
 const DOTS: usize = 4;
 
@@ -72,7 +73,7 @@ impl Gemv {
 
     /// Outputs of a piece.
     fn piece_outputs(&self) -> usize {
-        let read = (self.outputs * self.depth / PIECES).clamp(READ[0], READ[1]);
+        let read = (self.outputs * self.depth / PIECES).clamp(LEAST, READ);
         (read / self.depth.max(1)).next_multiple_of(PIECE).max(PIECE)
     }
 
@@ -160,26 +161,11 @@ impl Work for Rows<'_> {
         // SAFETY: outputs stay below `end` and the depth below its own, so all reads are inside matrix and vector.
         unsafe {
             if out_stride == 1 {
+                let mut sums = [0.0f32; WIDE];
                 while output < self.end {
-                    let (from, vectors) = (self.matrix.add(output), (self.end - output) / K::V::LANES);
-                    let mut sums = [0.0f32; WIDE * GROUP];
-                    let to = sums.as_mut_ptr();
-                    let width = match vectors {
-                        WIDE.. => columns::<K, WIDE>(from, k_stride, self.vector, depth, to),
-                        4.. => columns::<K, 4>(from, k_stride, self.vector, depth, to),
-                        2.. => columns::<K, 2>(from, k_stride, self.vector, depth, to),
-                        1 => columns::<K, 1>(from, k_stride, self.vector, depth, to),
-                        0 => {
-                            let width = self.end - output;
-                            for k in 0..depth {
-                                let x = *self.vector.add(k);
-                                for (j, sum) in sums.iter_mut().enumerate().take(width) {
-                                    *sum += x * *from.add(k * k_stride + j);
-                                }
-                            }
-                            width
-                        }
-                    };
+                    let width = (self.end - output).min(WIDE);
+                    sums.fill(0.0);
+                    columns::<K>(self.matrix.add(output), k_stride, self.vector, depth, &mut sums[..width]);
                     for (j, sum) in sums.iter().enumerate().take(width) {
                         self.put(output + j, *sum);
                     }
@@ -203,37 +189,44 @@ impl Work for Rows<'_> {
     }
 }
 
-/// The sums of `N` vectors of outputs that lie beside each other, each through the depth in order; gives their number.
+/// Adds to the sums of outputs that lie beside each other, each through the depth in order: some rows at once, so that as
+/// many streams of memory run and sums are read and written seldom.
 ///
 /// # Safety
-/// They are readable at `from` in every row, and so is the vector; `to` is writable for them.
+/// As many floats as sums are readable at `from` in every row, and so is the vector.
 #[inline(always)]
-unsafe fn columns<K: Kernel, const N: usize>(
-    from: *const f32,
-    k_stride: usize,
-    vector: *const f32,
-    depth: usize,
-    to: *mut f32,
-) -> usize {
-    // SAFETY: promised by the caller; what is fetched ahead is only a hint.
+unsafe fn columns<K: Kernel>(from: *const f32, k_stride: usize, vector: *const f32, depth: usize, sums: &mut [f32]) {
+    let lanes = K::V::LANES;
+    let whole = sums.len() / lanes * lanes;
+    let to = sums.as_mut_ptr();
+    // SAFETY: promised by the caller.
     unsafe {
-        let mut sums = [K::V::zero(); N];
-        for k in 0..depth {
-            let row = from.add(k * k_stride);
-            let ahead = from.wrapping_add((k + AHEAD) * k_stride);
-            for line in (0..N * K::V::LANES).step_by(GROUP) {
-                prefetch(ahead.wrapping_add(line).cast());
+        for k in (0..depth / ROWS * ROWS).step_by(ROWS) {
+            let mut x = [K::V::zero(); ROWS];
+            for r in 0..ROWS {
+                x[r] = K::V::splat(vector.add(k + r));
             }
-            let x = K::V::splat(vector.add(k));
-            for n in 0..N {
-                sums[n] = sums[n].fma(x, K::V::load(row.add(n * K::V::LANES)));
+            let first = from.add(k * k_stride);
+            for j in (0..whole).step_by(lanes) {
+                let mut sum = K::V::load(to.add(j));
+                for r in 0..ROWS {
+                    sum = sum.fma(x[r], K::V::load(first.add(r * k_stride + j)));
+                }
+                sum.store(to.add(j));
             }
         }
-        for n in 0..N {
-            sums[n].store(to.add(n * K::V::LANES));
+        for k in depth / ROWS * ROWS..depth {
+            let x = K::V::splat(vector.add(k));
+            for j in (0..whole).step_by(lanes) {
+                K::V::load(to.add(j)).fma(x, K::V::load(from.add(k * k_stride + j))).store(to.add(j));
+            }
+        }
+        for j in whole..sums.len() {
+            for k in 0..depth {
+                sums[j] += *vector.add(k) * *from.add(k * k_stride + j);
+            }
         }
     }
-    N * K::V::LANES
 }
 
 /// The dot products of `N` contiguous columns with the vector: each sums by lanes, then the lanes in order, then what is
