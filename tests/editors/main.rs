@@ -132,3 +132,18 @@ fn the_extension_names_what_is_there() {
     let pattern = package["contributes"]["problemMatchers"][0]["pattern"]["regexp"].as_str().unwrap();
     assert_eq!(pattern, r"^(.+?):(\d+):(\d+): (error|warning)\[([EW]\d{4})\]: (.*)$");
 }
+
+/// Snippets are programs, once their placeholders are filled in with what they offer.
+#[test]
+fn snippets_are_programs() {
+    let snippets: Value = serde_json::from_str(&read("editors/vscode/snippets/nn.json")).unwrap();
+    let holes = fancy_regex::Regex::new(r"\$\{\d+:([^}]*)\}|\$\d+").unwrap();
+    for (name, snippet) in snippets.as_object().unwrap() {
+        let lines: Vec<&str> = snippet["body"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
+        let text = holes.replace_all(&lines.join("\n"), "$1").into_owned();
+        let checked = nnc::driver::check_text(name, text.clone(), root().as_path(), &nnc::driver::Options::default());
+        // What it leaves to the program around, such as the net of a task, is not known.
+        let wrong: Vec<_> = checked.diagnostics.iter().filter(|d| !d.code.id.starts_with("E02")).collect();
+        assert!(wrong.is_empty(), "{name}: {wrong:?}\n{text}");
+    }
+}
