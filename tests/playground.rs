@@ -34,7 +34,9 @@ fn pictures_are_those_of_the_command_line() {
     for path in PROGRAMS {
         let picture = call("picture", &json!({ "text": text(path) }));
         assert_eq!(picture["svg"].as_str(), Some(&*nnc(&["graph", path])), "{path}");
-        assert!(picture["svg"].as_str().is_some_and(|s| s.contains("marker-end")), "{path} has no lines");
+        // A parameter by itself takes no input: nothing flows.
+        let flows = !path.contains("optimizers");
+        assert_eq!(picture["svg"].as_str().map(|s| s.contains("marker-end")), Some(flows), "{path}");
     }
 }
 
@@ -106,7 +108,7 @@ fn one_session_serves_text_after_text() {
     assert_eq!(count(&ask("look", json!({ "text": good })).expect("an answer")), 0);
     let offered = ask("complete", json!({ "text": half, "at": half.find(" }").unwrap() })).expect("an answer");
     assert!(offered.as_array().is_some_and(|all| all.iter().any(|c| c["label"] == "relu")), "{offered}");
-    assert_eq!(count(&ask("look", json!({ "text": half })).expect("an answer")), 1);
+    assert!(count(&ask("look", json!({ "text": half })).expect("an answer")) > 0);
     assert!(ask("plan", json!({ "text": half })).is_err_and(|e| e.contains("mistake")));
     assert_eq!(count(&ask("look", json!({ "text": good })).expect("an answer")), 0);
     assert!(ask("look", json!({})).is_err_and(|e| e.contains("`text`")));

@@ -170,7 +170,7 @@ impl Maker<'_> {
         let mut ends: Vec<NodeId> = values.map(|o| o.node).collect();
         if graph.outputs.is_empty() {
             // A model by itself gives what comes last.
-            ends.extend(graph.ids().filter(|id| keys[id.index()].is_some()).last());
+            ends.extend(graph.ids().rfind(|id| keys[id.index()].is_some()));
         }
         for end in ends.into_iter().filter(|_| self.drawn.nets.is_empty()) {
             for node in &behind[end.index()] {

@@ -70,6 +70,7 @@ pub fn lower_groups(grouping: &Grouping) -> Result<Schedule, LowerError> {
 }
 
 /// Work before it is scheduled: a loop kernel is not yet shared.
+#[allow(clippy::large_enum_variant, reason = "a few hundred at most, gone when the schedule is made")]
 pub(super) enum Pending {
     Loops(Kernel, Vec<BufferId>),
     /// With the kernel of its epilogue, whose number in the work is not known yet.

@@ -96,10 +96,13 @@ const HELIX: [(&str, &str); 2] = [("@number", "@constant.numeric"), ("@property"
 const ZED: [(&str, &str); 2] = [("@keyword.control", "@keyword"), ("@keyword.operator", "@keyword")];
 const NEOVIM: [(&str, &str); 1] = [("@keyword.control", "@keyword")];
 
+/// A folder of an editor, the queries that it reads, and what it calls otherwise.
+type Copied<'t> = (&'t str, &'t [&'t str], &'t [(&'t str, &'t str)]);
+
 /// The queries in `tree-sitter-nn/queries` are the source; each editor has those that it reads.
 #[test]
 fn queries_of_editors_are_those_of_the_grammar() {
-    let copies: [(&str, &[&str], &[(&str, &str)]); 3] = [
+    let copies: [Copied; 3] = [
         ("neovim/queries/nn", &["highlights", "folds", "locals", "injections", "indents"], &NEOVIM),
         ("helix/queries/nn", &["highlights", "injections"], &HELIX),
         ("zed/languages/nn", &["highlights", "injections"], &ZED),

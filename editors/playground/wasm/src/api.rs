@@ -140,14 +140,13 @@ impl Session {
 
     /// The text, read and checked.
     fn analysis(&mut self, text: &str) -> &Analysis {
-        if self.analysis.as_ref().is_none_or(|a| a.text() != text) {
+        let known = self.analysis.take().filter(|a| a.text() == text);
+        let mut analysis = known.unwrap_or_else(|| {
             let data = OpenFacts::new(PathBuf::new());
-            self.analysis = Some(Analysis::new(&input(text, Path::new(""), &data)));
-        }
-        let costs = self.costs.as_ref().filter(|(of, _)| &**of == text).map(|(_, costs)| costs.clone());
-        let analysis = self.analysis.get_or_insert_with(|| unreachable!("was made above"));
-        analysis.costs = costs;
-        analysis
+            Analysis::new(&input(text, Path::new(""), &data))
+        });
+        analysis.costs = self.costs.as_ref().filter(|(of, _)| &**of == text).map(|(_, costs)| costs.clone());
+        self.analysis.insert(analysis)
     }
 
     /// The text, read, with what was found for the one before: what is asked while typing is answered at once.
@@ -164,10 +163,9 @@ impl Session {
     }
 
     fn checked(&mut self, text: &str) -> &Checked {
-        if self.checked.as_ref().is_none_or(|c| &*c.sources.file(c.file).text != text) {
-            self.checked = Some(driver::check_text(NAME, text.to_string(), Path::new(""), &Options::default()));
-        }
-        self.checked.get_or_insert_with(|| unreachable!("was made above"))
+        let known = self.checked.take().filter(|c| &*c.sources.file(c.file).text == text);
+        let check = || driver::check_text(NAME, text.to_string(), Path::new(""), &Options::default());
+        self.checked.insert(known.unwrap_or_else(check))
     }
 
     /// The program, if it has no mistakes.
