@@ -1,6 +1,9 @@
 //! Tasks that generate, from the text of a program to the text that it writes: trained for a moment on texts that the tests
 //! write themselves.
 
+#[path = "common/target.rs"]
+mod target;
+
 use nnc::check::Task;
 use nnc::driver::{self, Checked, Options};
 use nnc::engine::{ClockValues, Engine, Entry, StepInputs, Target, bytes};
@@ -474,10 +477,10 @@ fn what_is_kept_from_token_to_token_changes_nothing() {
         let options = Options { sets, ..Options::default() };
         let checked = driver::check_file(&trained().join(file), &options).expect("reads");
         assert!(!checked.has_errors());
-        let mut own = engine(&checked, name, Target::Cpu, 1);
+        let mut own = engine(&checked, name, target::tested(), 1);
         let lengths: Vec<usize> = task(&checked, name).varying().map(|_| 8).collect();
         assert!(own.extend(1, 1, &lengths).expect("compiles"), "{file} keeps nothing");
-        let kept = after(&checked, name, &texts, Target::Cpu);
+        let kept = after(&checked, name, &texts, target::tested());
         let whole = after(&checked, name, &texts, Target::Interpreter);
         for (text, (kept, whole)) in texts.iter().zip(kept.iter().zip(&whole)) {
             assert_eq!(kept.len(), whole.len());
@@ -490,6 +493,6 @@ fn what_is_kept_from_token_to_token_changes_nothing() {
     for (file, name) in [("recurrent.nn", "write"), ("kinds.nn", "write")] {
         let checked = driver::check_file(&trained().join(file), &Options::default()).expect("reads");
         let lengths: Vec<usize> = task(&checked, name).varying().map(|_| 8).collect();
-        assert!(!engine(&checked, name, Target::Cpu, 1).extend(1, 1, &lengths).expect("compiles"), "{file}");
+        assert!(!engine(&checked, name, target::tested(), 1).extend(1, 1, &lengths).expect("compiles"), "{file}");
     }
 }

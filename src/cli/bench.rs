@@ -2,6 +2,7 @@
 
 use super::compile::entries_of;
 use super::input::{self, Input, MessageFormat};
+use super::launching::Launching;
 use super::{Exit, Fault, machine, output, profile};
 use nnc::check::Task;
 use nnc::driver;
@@ -32,6 +33,8 @@ pub struct Args {
     #[arg(long)]
     launches: bool,
     #[command(flatten)]
+    launching: Launching,
+    #[command(flatten)]
     pub input: Input,
 }
 
@@ -59,6 +62,7 @@ pub fn run(args: &Args, started: Instant) -> Result<Exit, Fault> {
         let batch = task.settings.batch.unwrap_or(0);
         let fields = random_fields(task, batch, 0);
         let mut engine = driver::engine(&checked, &task.name, args.target, threads).map_err(at)?;
+        args.launching.apply(&mut *engine)?;
         engine.initialise(task.settings.seed.unwrap_or(0)).map_err(at)?;
         if task.generation.is_some() && token(args, task, &mut *engine, &fields, started).map_err(at)? {
             continue;

@@ -3,7 +3,7 @@
 use super::{Exit, Fault, machine, output};
 use nnc::driver::{self, Options};
 use nnc::engine::{ClockValues, Entry, StepInputs, Target};
-use nnc::runtime::cuda::{compile::Compiler, device};
+use nnc::runtime::cuda::{compile::Compiler, device, products::Products};
 use nnc::train::{self, Feed};
 use std::path::{Path, PathBuf};
 
@@ -49,6 +49,14 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
             Err(why) => why,
         },
     );
+    if let Some(products) = device::Device::open().ok().and_then(|d| Some(products_row(d.products.as_ref()?))) {
+        row("CUDA products", products);
+    } else if gpu.is_ok() {
+        row(
+            "CUDA products",
+            "own kernels; with `pip install nvidia-cublas-cu12` large ones go to cuBLASLt".to_string(),
+        );
+    }
     let data = args.data.as_deref().map_or("the folder of each `.nn` file".to_string(), |d| {
         let state = if d.is_dir() { "" } else { " (there is no such folder)" };
         format!("{}{state}", d.display())
@@ -80,6 +88,11 @@ pub fn run(args: &Args) -> Result<Exit, Fault> {
     }
     output::print(&output::table(&rows, &[0, 1]));
     Ok(exit)
+}
+
+fn products_row(products: &Products) -> String {
+    let version = products.version();
+    format!("cuBLASLt {}.{}.{} at {}", version / 10000, version / 100 % 100, version % 100, products.place)
 }
 
 fn driver_row(found: &Result<device::Survey, String>) -> String {

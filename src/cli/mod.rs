@@ -13,6 +13,7 @@ mod fix;
 mod fmt;
 mod graph;
 mod input;
+mod launching;
 mod lsp;
 mod machine;
 mod output;

@@ -4,7 +4,7 @@
 //! A step is begun and not waited for; whoever asks for a result or a variable waits. A failure of the device that shows only then is
 //! told by the next step.
 
-use super::compiled::{Compiled, take_filled, within_fields};
+use super::compiled::{Compiled, MOST_FIELDS, take_filled, within_fields};
 use super::cpu::{given, slices};
 use super::planned::{task_vars, within_budget};
 use super::{Engine, Entry, EntryReport, StepInputs, VarTensor, bytes, outside};
@@ -18,6 +18,7 @@ use crate::runtime::cuda::device::{Device, Memory};
 use crate::runtime::cuda::step::{Fault, Step};
 use crate::runtime::cuda::work::Workspaces;
 use crate::runtime::executable::StepInputs as Given;
+use crate::runtime::mode::Mode;
 use crate::stages::{self, Times, timed};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub struct CudaEngine {
     arena: Memory,
     device: Arc<Device>,
     compiler: Compiler,
+    mode: Mode,
     /// The one that ran last.
     last: Option<usize>,
     /// A failure that showed when a result was asked for.
@@ -46,6 +48,15 @@ fn failure(message: String) -> Box<Diagnostic> {
         Diagnostic::placeless(codes::TARGET, "the target cuda does not work here")
             .note(message)
             .help("`nnc doctor` says what was found; `--target cpu` needs no GPU"),
+    )
+}
+
+/// A failure of a step that was begun before.
+fn stopped(message: String) -> Box<Diagnostic> {
+    Box::new(
+        Diagnostic::placeless(codes::TARGET, "a step on the target cuda failed")
+            .note(message)
+            .help("run it again with `--checked`, which names the line that fails"),
     )
 }
 
@@ -87,12 +98,13 @@ impl CudaEngine {
             program: program.clone(),
             task: task.clone(),
             compiled: Vec::new(),
-            vars: Memory::new(&device, layout.bytes, "variables").map_err(failure)?,
+            vars: Memory::new(&device, layout.bytes, "the state").map_err(failure)?,
             arena: Memory::new(&device, 0, "the arena").map_err(failure)?,
             device,
             compiler,
             types,
             layout,
+            mode: Mode::from_environment(),
             last: None,
             late: RefCell::new(None),
         })
@@ -101,7 +113,8 @@ impl CudaEngine {
     fn compile(&mut self, graph: &Graph<usize>, times: &mut Times) -> Result<(Plan, Step), Box<Diagnostic>> {
         let plan = plan_for_cuda(graph, &self.layout, times)?;
         let step = timed(times, "machine code", || Step::load(&plan, &self.layout, &self.device, &self.compiler));
-        let step = step.map_err(fault)?;
+        let mut step = step.map_err(fault)?;
+        step.mode = self.mode;
         if plan.arena_bytes > self.arena.len() {
             // The old one goes first: there may not be room for both.
             self.arena = Memory::new(&self.device, 0, "the arena").map_err(failure)?;
@@ -119,15 +132,43 @@ impl CudaEngine {
         within_fields(&self.task)?;
         let mut report = EntryReport::default();
         let graph = stages::step_graph_of(&self.task, entry, batch, lengths.unwrap_or(&[]), &mut report.stages)?;
-        let (plan, step) = self.compile(&graph, &mut report.stages)?;
+        self.add((entry, batch, lengths), &graph, report)
+    }
+
+    /// Compiles a step's graph; gives its place.
+    fn add(
+        &mut self,
+        of: (Entry, usize, Option<&[usize]>),
+        graph: &Graph<usize>,
+        mut report: EntryReport,
+    ) -> Result<usize, Box<Diagnostic>> {
+        let (plan, step) = self.compile(graph, &mut report.stages)?;
         within_budget(&self.task, self.vars.len(), &plan)?;
         let (launches, kernels, constants) = step.counts();
-        let mut compiled = Compiled::new((entry, batch, lengths), (&graph, &plan), step, report);
+        let mut compiled = Compiled::new(of, (graph, &plan), step, report);
         let counts =
             EntryReport { launches, kernels, constant_bytes: constants, ..std::mem::take(&mut compiled.report) };
         compiled.report = counts;
         self.compiled.push(compiled);
         Ok(self.compiled.len() - 1)
+    }
+
+    /// Makes room for the variables that an extension keeps, after the program's own.
+    fn keep(&mut self, kept: Vec<TensorType<usize>>) -> Result<(), Box<Diagnostic>> {
+        let own = self.program.vars.len();
+        if self.types[own..] == kept[..] {
+            return Ok(());
+        }
+        // What was compiled for other sizes would read them in the wrong places.
+        self.compiled.retain(|c| !matches!(c.entry, Entry::Extend(_)));
+        self.last = None;
+        self.types.truncate(own);
+        self.types.extend(kept);
+        self.layout = plan::var_layout(&self.types);
+        let vars = Memory::new(&self.device, self.layout.bytes, "the state").map_err(failure)?;
+        vars.copy_from(&self.vars).map_err(failure)?;
+        self.vars = vars;
+        Ok(())
     }
 
     /// Keeps a failure for the next step, whose result can tell it.
@@ -156,6 +197,28 @@ impl Engine for CudaEngine {
         Ok(&self.compiled[i].report)
     }
 
+    fn extend(&mut self, count: usize, batch: usize, lengths: &[usize]) -> Result<bool, Box<Diagnostic>> {
+        let entry = Entry::Extend(count as u32);
+        if self.compiled.iter().any(|c| c.is_of(entry, batch, Some(lengths))) {
+            return Ok(true);
+        }
+        if self.task.fields.len() >= MOST_FIELDS {
+            return Ok(false);
+        }
+        let mut report = EntryReport::default();
+        let first = self.program.vars.len() as u32;
+        let found = stages::extension(&self.task, count, batch, lengths, first, &mut report.stages)?;
+        let Some(found) = found else { return Ok(false) };
+        self.keep(found.kept)?;
+        self.add((entry, batch, Some(lengths)), &found.graph, report)?;
+        Ok(true)
+    }
+
+    fn launch_as(&mut self, mode: Mode) -> bool {
+        self.mode = mode;
+        true
+    }
+
     fn initialise(&mut self, seed: u64) -> Result<(), Box<Diagnostic>> {
         let mut graph = stages::init_graph(&self.program, &self.task)?;
         let filled = take_filled(&mut graph);
@@ -177,7 +240,7 @@ impl Engine for CudaEngine {
 
     fn run(&mut self, entry: Entry, batch: usize, inputs: &StepInputs) -> Result<(), Box<Diagnostic>> {
         if let Some(why) = self.late.take() {
-            return Err(failure(why));
+            return Err(stopped(why));
         }
         let i = self.ready(entry, batch, Some(inputs.lengths))?;
         let (slots, count) = slices(inputs);
@@ -187,8 +250,8 @@ impl Engine for CudaEngine {
 
     fn finish(&mut self) -> Result<(), Box<Diagnostic>> {
         match self.late.take() {
-            Some(why) => Err(failure(why)),
-            None => self.device.wait().map_err(failure),
+            Some(why) => Err(stopped(why)),
+            None => self.device.wait().map_err(stopped),
         }
     }
 

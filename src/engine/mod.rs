@@ -20,6 +20,7 @@ mod random_fields;
 mod target;
 
 pub use crate::runtime::clock::ClockValues;
+pub use crate::runtime::mode::Mode;
 #[cfg(not(target_arch = "wasm32"))]
 pub use cpu::CpuEngine;
 #[cfg(not(target_arch = "wasm32"))]
@@ -94,6 +95,12 @@ pub trait Engine {
     fn extend(&mut self, count: usize, batch: usize, lengths: &[usize]) -> Result<bool, Box<Diagnostic>> {
         let _ = (count, batch, lengths);
         Ok(false)
+    }
+
+    /// How what is prepared from now on goes to a device; false where there is none.
+    fn launch_as(&mut self, mode: Mode) -> bool {
+        let _ = mode;
+        false
     }
 
     /// Gives every variable its first value, keyed by the seed.

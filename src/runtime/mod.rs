@@ -16,6 +16,7 @@ pub mod kernels;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod launch;
 pub mod mapped_file;
+pub mod mode;
 #[cfg(not(target_arch = "wasm32"))]
 mod repeat;
 pub mod threads;

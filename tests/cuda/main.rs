@@ -1,5 +1,7 @@
 //! CUDA without a GPU: the stand-in device itself, and what it must catch.
 
+mod messages;
+mod programs;
 #[path = "../common/standin.rs"]
 mod standin;
 
@@ -25,6 +27,8 @@ type Planted = (&'static str, &'static [(&'static str, &'static str)], &'static 
 
 const FAULTS: &[Planted] = &[
     ("with_barrier", CHECK, "CUDA_SUCCESS", ""),
+    ("warp_meets", CHECK, "CUDA_SUCCESS", ""),
+    ("warp_does_not_meet", CHECK, "CUDA_ERROR_LAUNCH_FAILED", "race on global memory"),
     ("no_barrier", CHECK, "CUDA_ERROR_ILLEGAL_ADDRESS", "read of shared memory that this block never wrote"),
     ("no_barrier", &[("CHECK", "1"), ("SEED", "5")], "CUDA_ERROR_", "thread ("),
     ("no_barrier_values", &[("SEED", "1")], "element ", ""),

@@ -514,6 +514,9 @@ Result run(const Launch &what) {
     in_block = false;
     for (int i = 0; i < 5; i++) sigaction(SIGNALS[i], before + i, nullptr);
     if (alternate) sigaltstack(&before_stack, nullptr);
+    static int played = 0;
+    if (settings().play == "fail-" + std::to_string(++played))
+        return fault(ILLEGAL_ADDRESS, "kernel " + what.kernel->name + ": played to fail");
     if (!stopped) {
         std::string hurt = hurt_zone();
         return hurt.empty() ? SUCCESS : fault(ILLEGAL_ADDRESS, "kernel " + what.kernel->name + ": " + hurt);

@@ -50,7 +50,7 @@ struct Settings {
     bool trace;     // TRACE=1: a line on stderr for each call of the driver that gives device work
     u64 memory;     // MEMORY: bytes of device memory
     int arch;       // ARCH: 90 unless told
-    std::string play; // PLAY: a machine that does not work: no-device, broken, old-driver, empty, no-compiler
+    std::string play; // PLAY: a machine that does not work: no-device, broken, old-driver, empty, no-compiler, fail-N at the Nth kernel
 };
 const Settings &settings();
 std::string variable(const char *name, const char *otherwise);

@@ -516,7 +516,9 @@ int cuModuleLoadData(void **module, const void *image) {
         return complain(INVALID_IMAGE, "cuModuleLoadData: this was not compiled by the stand-in's compiler");
     u64 head[2];
     memcpy(head, (const char *)image + 16, sizeof head);
-    if ((int)head[1] != settings().arch) return complain(NO_BINARY_FOR_GPU, "cuModuleLoadData: compiled for another architecture");
+    // What is for no device in particular is for all that are not older.
+    bool general = head[1] >> 32, fits = general ? (int)head[1] <= settings().arch : (int)head[1] == settings().arch;
+    if (!fits) return complain(NO_BINARY_FOR_GPU, "cuModuleLoadData: compiled for another architecture");
     int file = memfd_create("kernels", MFD_CLOEXEC);
     const char *from = (const char *)image + 32;
     for (u64 at = 0; at < head[0];) {

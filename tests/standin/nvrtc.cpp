@@ -26,6 +26,7 @@ enum { SUCCESS = 0, OUT_OF_MEMORY = 1, INVALID_INPUT = 3, INVALID_PROGRAM = 4, I
 
 struct Program {
     std::string source, name, log, image;
+    bool general = false; // code for no device in particular
 };
 
 std::string variable(const char *name, const char *otherwise) {
@@ -367,7 +368,7 @@ int compile(Program &p, int arch, const std::vector<std::string> &defines) {
         }
     }
     std::string code = read(object);
-    uint64_t head[2] = {code.size(), (uint64_t)arch};
+    uint64_t head[2] = {code.size(), (uint64_t)arch | (uint64_t)p.general << 32};
     p.image = "nnc-standin-cpu\n" + std::string((const char *)head, sizeof head) + code;
     return SUCCESS;
 }
@@ -403,7 +404,7 @@ int nvrtcGetSupportedArchs(int *archs) {
 }
 int nvrtcCreateProgram(Program **program, const char *source, const char *name, int headers, const char *const *, const char *const *) {
     if (!source || headers != 0) return INVALID_INPUT;
-    *program = new Program{source, name && *name ? name : "default_program", "", ""};
+    *program = new Program{source, name && *name ? name : "default_program", "", "", false};
     return SUCCESS;
 }
 int nvrtcDestroyProgram(Program **program) {
@@ -420,7 +421,10 @@ int nvrtcCompileProgram(Program *p, int count, const char *const *options) {
         std::string o = options[i];
         auto begins = [&](const char *with) { return o.compare(0, strlen(with), with) == 0; };
         size_t number = o.find_first_of("0123456789");
-        if (begins("--gpu-architecture=") || begins("-arch=")) arch = number == std::string::npos ? 0 : atoi(o.c_str() + number);
+        if (begins("--gpu-architecture=") || begins("-arch=")) {
+            arch = number == std::string::npos ? 0 : atoi(o.c_str() + number);
+            p->general = o.find("compute_") != std::string::npos;
+        }
         else if (begins("-D")) defines.push_back(o);
         else if (begins("--define-macro=")) defines.push_back("-D" + o.substr(15));
         else if (!begins("--std=") && !begins("-std=") && !begins("--fmad=") && !begins("-fmad=") && !begins("--ptxas-options=") &&
@@ -432,7 +436,7 @@ int nvrtcCompileProgram(Program *p, int count, const char *const *options) {
             return INVALID_OPTION;
         }
     }
-    if (arch < 75) {
+    if (arch < 75 || arch > 120) {
         p->log = "nvrtc: error: invalid value for --gpu-architecture (-arch)\n";
         return INVALID_OPTION;
     }
@@ -456,13 +460,16 @@ int nvrtcGetProgramLog(Program *p, char *to) {
     return SUCCESS;
 }
 int nvrtcGetCUBINSize(Program *p, size_t *bytes) {
-    *bytes = p->image.size();
+    *bytes = p->general ? 0 : p->image.size();
     return p->image.empty() ? INVALID_PROGRAM : SUCCESS;
 }
 int nvrtcGetCUBIN(Program *p, char *to) {
     memcpy(to, p->image.data(), p->image.size());
     return SUCCESS;
 }
-int nvrtcGetPTXSize(Program *p, size_t *bytes) { return nvrtcGetCUBINSize(p, bytes); }
+int nvrtcGetPTXSize(Program *p, size_t *bytes) {
+    *bytes = p->image.size();
+    return p->image.empty() ? INVALID_PROGRAM : SUCCESS;
+}
 int nvrtcGetPTX(Program *p, char *to) { return nvrtcGetCUBIN(p, to); }
 } // extern "C"

@@ -10,12 +10,12 @@ namespace standin {
 
 struct Cell {
     u32 write_unit, write_who; // block, and thread * 2^22 + meeting
-    u32 read_unit, read_who;   // the same; bit 21 of who: more than one thread
+    u32 read_unit, read_who;   // the same; bit 21 of who: more than one thread, bit 20: of more than one warp
 };
 
 namespace {
 
-constexpr u32 MANY = 1u << 21, SERIAL = MANY - 1;
+constexpr u32 MANY = 1u << 21, WIDE = 1u << 20, SERIAL = WIDE - 1;
 constexpr size_t SHARED = 300 << 10;
 Cell shared_cells[2][SHARED];
 char *shared_at[2];
@@ -66,8 +66,8 @@ bool before(u32 unit, u32 who, bool shared) {
     if (unit < now.first_unit) return true;
     if (unit != now.unit) return shared || now.acquired;
     u32 thread = who >> 22, serial = who & SERIAL;
-    if (who & MANY) return serial < now.block_met;
-    if ((int)thread == now.thread) return true;
+    if (who & WIDE) return serial < now.block_met;
+    if ((int)thread == now.thread && !(who & MANY)) return true;
     if (serial < now.block_met) return true;
     return (int)(thread >> 5) == now.thread >> 5 && serial < now.warp_met;
 }
@@ -94,12 +94,15 @@ void read(const char *p, int bytes, const void *pc) {
             // Readers of other blocks of this launch are all alike: keep that there was one.
             bool other = c.read_unit >= now.first_unit && c.read_unit != now.unit;
             c.read_unit = now.unit;
-            c.read_who = mine | (other ? MANY : 0);
-        } else if (c.read_who >> 22 != (u32)now.thread) {
-            bool same_warp_before = c.read_who >> 27 == (u32)now.thread >> 5 && (c.read_who & SERIAL) < now.warp_met && !(c.read_who & MANY);
-            c.read_who = same_warp_before ? mine : (mine | MANY);
+            c.read_who = mine | (other ? MANY | WIDE : 0);
+        } else if (c.read_who & WIDE || c.read_who >> 27 != (u32)now.thread >> 5) {
+            c.read_who = mine | MANY | WIDE;
+        } else if ((c.read_who & SERIAL) < now.warp_met) {
+            // What this warp read before it met does not matter any more.
+            c.read_who = mine;
         } else {
-            c.read_who = mine | (c.read_who & MANY);
+            bool another = c.read_who >> 22 != (u32)now.thread;
+            c.read_who = mine | (another ? MANY : c.read_who & MANY);
         }
     }
 }

@@ -317,6 +317,15 @@ std::string reverse(const char *barrier) {
 
 void no_barrier() { answer(reverse("").c_str()); }
 void with_barrier() { answer(reverse("__syncthreads();").c_str()); }
+// All lanes of each warp read an element that the first of them then writes.
+void warp_reads(const char *meeting) {
+    float *a = device(std::vector<float>(66, 1.0f));
+    std::string text = "extern \"C\" __global__ void k(float* a) { float v = a[threadIdx.x >> 5]; a[2 + threadIdx.x] = v; ";
+    text += std::string(meeting) + " if ((threadIdx.x & 31) == 0) a[threadIdx.x >> 5] = v + 1.0f; }";
+    end(name(launch(kernel(text.c_str()), 1, 64, nullptr, a)));
+}
+void warp_meets() { warp_reads("__syncwarp();"); }
+void warp_does_not_meet() { warp_reads(""); }
 // Without the checks of single accesses the values are wrong.
 void no_barrier_values() {
     float *a = device(std::vector<float>(64, 1.0f));
@@ -405,7 +414,7 @@ void memory() {
 
 int main(int count, char **words) {
     static const std::map<std::string, void (*)()> all = {
-        {"add", add}, {"sums", sums}, {"lanes", lanes}, {"graph", graph}, {"library", library}, {"tile", tile}, {"tile_too_early", tile_too_early}, {"no_instruction", no_instruction}, {"no_barrier", no_barrier},
+        {"add", add}, {"sums", sums}, {"lanes", lanes}, {"graph", graph}, {"library", library}, {"tile", tile}, {"tile_too_early", tile_too_early}, {"no_instruction", no_instruction}, {"no_barrier", no_barrier}, {"warp_meets", warp_meets}, {"warp_does_not_meet", warp_does_not_meet},
         {"with_barrier", with_barrier}, {"no_barrier_values", no_barrier_values}, {"race_between_blocks", race_between_blocks},
         {"behind", behind}, {"before", before}, {"far", far}, {"read_behind", read_behind}, {"never_written", never_written},
         {"shared_index", shared_index}, {"misaligned", misaligned}, {"division", division}, {"divergent", divergent},

@@ -90,6 +90,7 @@ fn loaded(
     let task = input::task(&checked.program, Some(name), "run")?;
     let seed = args.seed.or(recorded).or(task.settings.seed).unwrap_or(0);
     let mut engine = driver::engine(checked, name, args.target.unwrap_or_default(), args.threads()).map_err(at)?;
+    args.launching.apply(&mut *engine)?;
     engine.initialise(seed).map_err(at)?;
     for t in trained {
         train::load_net(&t.file, &checked.program, task, t.owner.as_deref(), &mut *engine)?;

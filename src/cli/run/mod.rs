@@ -7,6 +7,7 @@ mod predict;
 mod train;
 
 use super::input::{self, Input};
+use super::launching::Launching;
 use super::{Exit, Fault, machine, usage};
 use nnc::check::Program;
 use nnc::driver;
@@ -65,6 +66,8 @@ pub struct Args {
     /// Say more, such as the time to the first step
     #[arg(short, long)]
     pub verbose: bool,
+    #[command(flatten)]
+    pub launching: Launching,
     #[command(flatten)]
     pub input: Input,
     /// Flags that are parameters of the task, with their values.

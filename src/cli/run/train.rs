@@ -65,6 +65,7 @@ pub fn run(args: &Args, name: &str, first: Option<Checked>, started: Instant) ->
     };
     let samples = (learn.samples(), validate.as_ref().map_or(0, Feed::samples));
     let mut engine = driver::engine(&checked, name, target, threads).map_err(at)?;
+    args.launching.apply(&mut *engine)?;
     let start = match &earlier {
         Some(_) => train::Start::default(),
         None => {

@@ -8,6 +8,7 @@ use super::digits::independent;
 use super::mapping::{Mapping, THREADS, Team, continued, extents, flat_extent, launch_bounds, map, only_loop};
 use super::scalar;
 use super::scatter::scatter;
+use super::vectors::{Wide, by_four};
 use super::{Grid, Source};
 use crate::codegen::loops::scalar::fold_binary;
 use crate::codegen::loops::{Access, Bound, BufferArg, Expr, FoldOp, Index, Kernel, LoopVar, Stmt, Value};
@@ -17,14 +18,18 @@ use std::fmt::Write;
 /// Folds up to here are computed by every thread of a team.
 const SHORT: usize = 4;
 
-/// The function of a kernel, and how it is launched; none if it has no iterations.
-pub fn kernel(kernel: &Kernel) -> Option<Source> {
+/// The function of a kernel, and how it is launched; none if it has no iterations. `aligned`: every buffer begins at a multiple of
+/// 16 bytes.
+pub fn kernel(kernel: &Kernel, aligned: bool) -> Option<Source> {
     let extents = extents(kernel);
     let mapping = map(kernel, &extents);
     if mapping.total == 0 {
         return None;
     }
     if let Some(source) = scatter(kernel, &mapping, &extents) {
+        return Some(source);
+    }
+    if aligned && let Some(source) = by_four(kernel, &mapping, &extents) {
         return Some(source);
     }
     let mut e = Emitter::new(kernel, extents, mapping.team);
@@ -70,13 +75,15 @@ pub struct Emitter<'k> {
     names: usize,
     /// Loads of this buffer are of the value at hand.
     pub at_hand: Option<(BufferArg, String)>,
+    /// Loads and stores that go by several elements, of which `j` is the one at hand.
+    pub wide: Wide,
 }
 
 impl<'k> Emitter<'k> {
     pub fn new(kernel: &'k Kernel, extents: Vec<usize>, team: Team) -> Emitter<'k> {
         let hazards = kernel.buffers.iter().map(|b| b.access == Access::ReadWrite).collect();
         let (head, out) = (String::new(), String::new());
-        Emitter { kernel, extents, team, head, out, depth: 0, hazards, names: 0, at_hand: None }
+        Emitter { kernel, extents, team, head, out, depth: 0, hazards, names: 0, at_hand: None, wide: Wide::default() }
     }
 
     pub fn line(&mut self, text: &str) {
@@ -412,6 +419,10 @@ impl<'k> Emitter<'k> {
                         self.line(&format!("{v} = nn_max({v}, 0);"));
                     }
                 }
+                Stmt::Store { buffer, index, value, .. } if self.wide.stored(*buffer, index).is_some() => {
+                    let name = self.wide.stored(*buffer, index).unwrap_or_default().to_string();
+                    self.line(&format!("{name}[j] = v{};", value.0));
+                }
                 Stmt::Store { buffer, index, value, guard, accumulate } => {
                     let dtype = self.kernel.buffers[buffer.0 as usize].dtype;
                     let place = format!("b{}[{}]", buffer.0, self.index(index));
@@ -439,6 +450,11 @@ impl<'k> Emitter<'k> {
             Expr::Const(v) => scalar::constant(*v, dtype),
             Expr::Load { buffer, .. } if self.at_hand.as_ref().is_some_and(|a| a.0 == *buffer) => {
                 self.at_hand.as_ref().map_or(String::new(), |a| a.1.clone())
+            }
+            Expr::Load { buffer, index, guard, .. }
+                if guard.is_empty() && self.wide.loaded(*buffer, index).is_some() =>
+            {
+                format!("{}[j]", self.wide.loaded(*buffer, index).unwrap_or_default())
             }
             Expr::Load { buffer, index, guard, otherwise } => {
                 let element = format!("b{}[{}]", buffer.0, self.index(index));
@@ -498,6 +514,6 @@ impl<'k> Emitter<'k> {
     }
 }
 
-fn int_of(extent: usize) -> &'static str {
+pub fn int_of(extent: usize) -> &'static str {
     if extent < (i32::MAX - 4096) as usize { "int" } else { "nn_i64" }
 }

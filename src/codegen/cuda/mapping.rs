@@ -154,6 +154,9 @@ fn count<'k>(body: &'k [Stmt], last: Option<LoopVar>, folds: &mut Vec<&'k Stmt>,
     }
 }
 
+/// A kernel with more buffers keeps so many addresses that large blocks have too few registers a thread.
+const MANY_BUFFERS: usize = 12;
+
 fn team(kernel: &Kernel, chain: &[(LoopVar, usize)], total: usize, leaf: &[Stmt], extents: &[usize]) -> Team {
     let mut s = Shares::default();
     let fixed: Vec<LoopVar> = chain.iter().map(|c| c.0).collect();
@@ -163,11 +166,12 @@ fn team(kernel: &Kernel, chain: &[(LoopVar, usize)], total: usize, leaf: &[Stmt]
     if most <= 8 || enough && most <= 32 {
         return Team::Thread;
     }
+    let largest = if kernel.buffers.len() > MANY_BUFFERS { 512 } else { 1024 };
     if !s.loops && s.across > s.along {
         if enough && most <= 1024 || most <= 32 {
             return Team::Thread;
         }
-        let slices = (most / 4).next_power_of_two().clamp(4, 32);
+        let slices = (most / 4).next_power_of_two().clamp(4, largest / 32);
         return Team::Column(slices);
     }
     match (total, most) {
@@ -176,7 +180,7 @@ fn team(kernel: &Kernel, chain: &[(LoopVar, usize)], total: usize, leaf: &[Stmt]
         (_, ..=1024) => Team::Block(128),
         (256.., ..=8192) => Team::Block(THREADS),
         (512.., _) => Team::Block(512),
-        _ => Team::Block(1024),
+        _ => Team::Block(largest),
     }
 }
 
@@ -228,7 +232,7 @@ mod tests {
         }";
         let kernel = parse(text).unwrap();
         crate::codegen::loops::verify(&kernel).unwrap();
-        let source = cuda::kernel(&kernel).unwrap();
+        let source = cuda::kernel(&kernel, true).unwrap();
         assert!(source.text().contains("__ballot_sync"), "{}", source.text());
         assert_eq!(source.grid.blocks, 2);
     }

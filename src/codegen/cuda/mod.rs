@@ -18,7 +18,8 @@
 //!   `cuEventSynchronize`, `cuEventElapsedTime`, `cuEventDestroy_v2`, `cuGetErrorName`, `cuGetErrorString`;
 //!   copies in both directions and between device buffers, memsets and launches may be inside a capture;
 //! - NVRTC: `nvrtcVersion`, `nvrtcCreateProgram`, `nvrtcCompileProgram` (with `--gpu-architecture=sm_NN`, `--fmad=false`,
-//!   `--std=c++17`), `nvrtcGetCUBINSize`, `nvrtcGetCUBIN`, `nvrtcGetProgramLogSize`, `nvrtcGetProgramLog`, `nvrtcDestroyProgram`;
+//!   `--std=c++17`), `nvrtcGetCUBINSize`, `nvrtcGetCUBIN`, `nvrtcGetPTXSize`, `nvrtcGetPTX`,
+//!   `nvrtcGetNumSupportedArchs`, `nvrtcGetSupportedArchs`, `nvrtcGetProgramLogSize`, `nvrtcGetProgramLog`, `nvrtcDestroyProgram`;
 //! - cuBLASLt, where it is there: `cublasLtCreate`, `cublasLtDestroy`, `cublasLtMatmulDescCreate`, `cublasLtMatmulDescSetAttribute`,
 //!   `cublasLtMatmulDescDestroy`, `cublasLtMatrixLayoutCreate`, `cublasLtMatrixLayoutSetAttribute`, `cublasLtMatrixLayoutDestroy`,
 //!   `cublasLtMatmulPreferenceCreate`, `cublasLtMatmulPreferenceSetAttribute`, `cublasLtMatmulPreferenceDestroy`,
@@ -38,6 +39,7 @@ pub mod emit;
 pub mod mapping;
 pub mod scalar;
 mod scatter;
+mod vectors;
 
 pub use emit::kernel;
 

@@ -35,6 +35,8 @@ pub struct Module {
 
 /// What the compiler made.
 pub struct Compiled {
+    /// A CUBIN for the architecture, or, for one that the compiler does not know, PTX of the nearest that it does: the driver
+    /// goes on from there.
     pub cubin: Vec<u8>,
     /// What it said; with `verbose` the registers and the spills of every function.
     pub log: String,
@@ -68,12 +70,36 @@ impl Compiler {
         Ok(Compiler { library: found.library, place: found.place, version: (major, minor) })
     }
 
+    /// The architectures that it knows.
+    fn known(&self) -> Vec<i32> {
+        let mut count = 0;
+        // SAFETY: the place for the answer is valid.
+        if unsafe { (self.library.nvrtcGetNumSupportedArchs)(&mut count) } != 0 {
+            return Vec::new();
+        }
+        let mut list = vec![0; usize::try_from(count).unwrap_or(0)];
+        // SAFETY: there is room for as many numbers as it said.
+        if unsafe { (self.library.nvrtcGetSupportedArchs)(list.as_mut_ptr()) } != 0 {
+            return Vec::new();
+        }
+        list
+    }
+
+    /// The options for an architecture, and whether they ask for PTX.
+    fn options(&self, arch: i32) -> (Vec<String>, bool) {
+        let known = self.known();
+        let nearest = known.iter().copied().filter(|a| *a <= arch).max().filter(|a| *a != arch);
+        let target = nearest.map_or(format!("sm_{arch}"), |nearest| format!("compute_{nearest}"));
+        let list = vec![format!("--gpu-architecture={target}"), "--fmad=false".to_string(), "--std=c++17".to_string()];
+        (list, nearest.is_some())
+    }
+
     /// Compiles a text for an architecture (`90` for sm_90).
     ///
     /// # Errors
     /// What the compiler says.
     pub fn compile(&self, text: &str, arch: i32, verbose: bool) -> Result<Compiled, String> {
-        let mut options = options(arch);
+        let (mut options, ptx) = self.options(arch);
         if verbose {
             options.push("--ptxas-options=-v".to_string());
         }
@@ -98,7 +124,11 @@ impl Compiler {
             let log = String::from_utf8_lossy(&log).trim_end_matches('\0').trim().to_string();
             let mut cubin = Vec::new();
             let mut size = 0;
-            if result == 0 && (lib.nvrtcGetCUBINSize)(program, &mut size) == 0 {
+            if result == 0 && ptx && (lib.nvrtcGetPTXSize)(program, &mut size) == 0 {
+                // Its last byte is the zero that ends it.
+                cubin = vec![0u8; size];
+                (lib.nvrtcGetPTX)(program, cubin.as_mut_ptr().cast());
+            } else if result == 0 && (lib.nvrtcGetCUBINSize)(program, &mut size) == 0 {
                 cubin = vec![0u8; size];
                 (lib.nvrtcGetCUBIN)(program, cubin.as_mut_ptr().cast());
             }
@@ -146,7 +176,7 @@ impl Compiler {
 
     fn cached(&self, text: &str, arch: i32, cache: Option<&Path>) -> Result<Vec<u8>, String> {
         let Some(folder) = cache else { return self.compile(text, arch, false).map(|c| c.cubin) };
-        let key = format!("{} {:?} {}\n{text}", self.place, self.version, options(arch).join(" "));
+        let key = format!("{} {:?} {}\n{text}", self.place, self.version, self.options(arch).0.join(" "));
         let path = folder.join(format!("{:016x}{:016x}.cubin", hash(&key, 0), hash(&key, 1)));
         if let Some(cubin) = read(&path, &key) {
             return Ok(cubin);
@@ -156,10 +186,6 @@ impl Compiler {
         let _ = write(folder, &path, &key, &cubin);
         Ok(cubin)
     }
-}
-
-fn options(arch: i32) -> Vec<String> {
-    vec![format!("--gpu-architecture=sm_{arch}"), "--fmad=false".to_string(), "--std=c++17".to_string()]
 }
 
 /// FNV-1a, from one of two starts.

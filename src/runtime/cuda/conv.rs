@@ -76,10 +76,11 @@ pub fn conv(schedule: &Schedule, c: &Convolution) -> Result<Vec<Call>, String> {
     };
     let (a, b, place, out_index) = match c.pass {
         ConvPass::Forward => (
-            Fetch { text: format!("const {ty} v = b[(z * {oc} + row) * {k} + k];"), along_k: true },
+            Fetch { text: format!("const {ty} v = b[(z * {oc} + row) * {k} + k];"), along_k: true, by_few: true },
             Fetch {
                 text: format!("const int image = col / {plane_out}, p = col % {plane_out}; {} {}", window_of("k"), seen("a")),
                 along_k: false,
+                by_few: true,
             },
             format!("const int i0 = col / {plane_out}, i1 = z * {oc} + row, i2 = col % {plane_out};"),
             format!("({big_out}i0 * {channels_out} + i1) * {plane_out} + i2"),
@@ -88,6 +89,7 @@ pub fn conv(schedule: &Schedule, c: &Convolution) -> Result<Vec<Call>, String> {
             Fetch {
                 text: format!("const {ty} v = b[((z * {oc} + k / {window}) * {ic} + row) * {window} + k % {window}];"),
                 along_k: true,
+                by_few: true,
             },
             Fetch {
                 text: format!(
@@ -97,6 +99,7 @@ pub fn conv(schedule: &Schedule, c: &Convolution) -> Result<Vec<Call>, String> {
                     window_of("k")
                 ),
                 along_k: false,
+                by_few: true,
             },
             format!("const int i0 = col / {plane_in}, i1 = z * {ic} + row, i2 = col % {plane_in};"),
             format!("({big_in}i0 * {channels_in} + i1) * {plane_in} + i2"),
@@ -107,10 +110,12 @@ pub fn conv(schedule: &Schedule, c: &Convolution) -> Result<Vec<Call>, String> {
                     "const {ty} v = b[({big_out}(k / {plane_out}) * {channels_out} + z * {oc} + row) * {plane_out} + k % {plane_out}];"
                 ),
                 along_k: true,
+                by_few: true,
             },
             Fetch {
                 text: format!("const int image = k / {plane_out}, p = k % {plane_out}; {} {}", window_of("col"), seen("a")),
                 along_k: true,
+                by_few: true,
             },
             "const int i0 = z, i1 = row, i2 = col;".to_string(),
             format!("(i0 * {oc} + i1) * {n} + i2"),

@@ -2,6 +2,8 @@
 
 use super::ffi::DriverLibrary;
 use super::find;
+use super::products::Products;
+use crate::plan::report::size;
 use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUresult, CUstream};
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub struct Device {
     pub arch: i32,
     /// Bytes.
     pub memory: usize,
+    /// The library of large products, where it is there.
+    pub products: Option<Products>,
 }
 
 // SAFETY: the driver's functions may be called from any thread; the context is made current before each use.
@@ -111,7 +115,9 @@ impl Device {
         let (driver, _, version) = started()?;
         if version < OLDEST {
             let (major, minor) = (version / 1000, version % 1000 / 10);
-            return Err(format!("the NVIDIA driver is too old: it speaks CUDA {major}.{minor}, and 12.0 is needed"));
+            return Err(format!(
+                "the NVIDIA driver is too old: it speaks CUDA {major}.{minor}, and 12.0 (driver 525) is needed"
+            ));
         }
         let mut count = 0;
         // SAFETY: the place for the answer is valid.
@@ -131,7 +137,9 @@ impl Device {
             check(&driver, (driver.cuCtxSetCurrent)(context), "start")?;
             check(&driver, (driver.cuStreamCreate)(&mut stream, 1), "make a stream")?;
         }
-        Ok(Arc::new(Device { driver, handle, context, stream, name, arch, memory }))
+        // Whatever lacks, products can be computed without it.
+        let products = Products::open();
+        Ok(Arc::new(Device { driver, handle, context, stream, name, arch, memory, products }))
     }
 
     /// A call's result as a sentence.
@@ -165,6 +173,7 @@ impl Drop for Device {
         // SAFETY: made in `open`; whatever uses them holds an `Arc` of this.
         unsafe {
             (self.driver.cuCtxSetCurrent)(self.context);
+            self.products.iter_mut().for_each(Products::close);
             (self.driver.cuStreamDestroy_v2)(self.stream);
             (self.driver.cuDevicePrimaryCtxRelease_v2)(self.handle);
         }
@@ -188,13 +197,12 @@ impl Memory {
         // SAFETY: the place for the answer is valid.
         let result = unsafe { (device.driver.cuMemAlloc_v2)(&mut at, bytes) };
         if result == CUresult::CUDA_ERROR_OUT_OF_MEMORY {
-            let mib = |bytes: usize| bytes.div_ceil(1 << 20);
             return Err(format!(
-                "{} has too little memory: {} MiB are needed for {what}, {} of {} are free",
+                "{} has too little memory: {what} needs {}, {} of {} are free",
                 device.name,
-                mib(len),
-                mib(device.free()),
-                mib(device.memory)
+                size(bytes),
+                size(device.free()),
+                size(device.memory)
             ));
         }
         device.check(result, "give memory")?;
@@ -249,6 +257,21 @@ impl Memory {
             unsafe { (d.driver.cuMemcpyHtoDAsync_v2)(to, bytes.as_ptr().cast::<c_void>(), bytes.len(), d.stream) },
             "be written",
         )?;
+        d.wait()
+    }
+
+    /// Takes over what the beginning of another memory holds, as much as there is room for.
+    ///
+    /// # Errors
+    /// A failure of the device.
+    pub fn copy_from(&self, other: &Memory) -> Result<(), String> {
+        let (d, bytes) = (&self.device, self.len.min(other.len));
+        d.enter()?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        // SAFETY: both ranges are valid, and the wait comes before either can go.
+        d.check(unsafe { (d.driver.cuMemcpyDtoDAsync_v2)(self.at, other.at, bytes, d.stream) }, "copy memory")?;
         d.wait()
     }
 

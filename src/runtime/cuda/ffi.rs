@@ -1,7 +1,8 @@
-//! The functions of the CUDA driver and of its run-time compiler that are called, looked up when the library is loaded: what is
+//! The functions of the CUDA driver, of its run-time compiler and of cuBLASLt that are called, looked up when the library is loaded: what is
 //! missing is told then, and no call can fail for it later. Types are those of `cudarc`.
 #![allow(non_snake_case)]
 
+use super::products::{Algorithm, Proposal};
 use cudarc::driver::sys::{
     CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUfunction, CUfunction_attribute, CUgraph,
     CUgraphExec, CUmodule, CUresult, CUstream, CUstreamCaptureMode,
@@ -95,8 +96,39 @@ library! {
         nvrtcCompileProgram(*mut c_void, c_int, *const *const c_char) -> c_int;
         nvrtcGetCUBINSize(*mut c_void, *mut usize) -> c_int;
         nvrtcGetCUBIN(*mut c_void, *mut c_char) -> c_int;
+        nvrtcGetPTXSize(*mut c_void, *mut usize) -> c_int;
+        nvrtcGetPTX(*mut c_void, *mut c_char) -> c_int;
+        nvrtcGetNumSupportedArchs(*mut c_int) -> c_int;
+        nvrtcGetSupportedArchs(*mut c_int) -> c_int;
         nvrtcGetProgramLogSize(*mut c_void, *mut usize) -> c_int;
         nvrtcGetProgramLog(*mut c_void, *mut c_char) -> c_int;
         nvrtcDestroyProgram(*mut *mut c_void) -> c_int;
+    }
+}
+
+library! {
+    /// Matrix products; descriptions are opaque pointers, 0 means success.
+    #[allow(missing_docs)]
+    ProductLibrary {
+        cublasLtGetVersion() -> usize;
+        cublasLtCreate(*mut *mut c_void) -> c_int;
+        cublasLtDestroy(*mut c_void) -> c_int;
+        cublasLtMatmulDescCreate(*mut *mut c_void, c_int, c_int) -> c_int;
+        cublasLtMatmulDescSetAttribute(*mut c_void, c_int, *const c_void, usize) -> c_int;
+        cublasLtMatmulDescDestroy(*mut c_void) -> c_int;
+        cublasLtMatrixLayoutCreate(*mut *mut c_void, c_int, u64, u64, i64) -> c_int;
+        cublasLtMatrixLayoutSetAttribute(*mut c_void, c_int, *const c_void, usize) -> c_int;
+        cublasLtMatrixLayoutDestroy(*mut c_void) -> c_int;
+        cublasLtMatmulPreferenceCreate(*mut *mut c_void) -> c_int;
+        cublasLtMatmulPreferenceSetAttribute(*mut c_void, c_int, *const c_void, usize) -> c_int;
+        cublasLtMatmulPreferenceDestroy(*mut c_void) -> c_int;
+        cublasLtMatmulAlgoGetHeuristic(
+            *mut c_void, *mut c_void, *mut c_void, *mut c_void, *mut c_void, *mut c_void, *mut c_void, c_int, *mut Proposal,
+            *mut c_int
+        ) -> c_int;
+        cublasLtMatmul(
+            *mut c_void, *mut c_void, *const c_void, *const c_void, *mut c_void, *const c_void, *mut c_void, *const c_void,
+            *const c_void, *mut c_void, *mut c_void, *mut c_void, *const Algorithm, *mut c_void, usize, *mut c_void
+        ) -> c_int;
     }
 }

@@ -1,7 +1,7 @@
 //! Where the CUDA libraries are. In: the environment. Out: the driver and the run-time compiler, loaded, with the places that they
 //! came from, or one sentence that says what is missing and how to get it.
 
-use super::ffi::{CompilerLibrary, DriverLibrary};
+use super::ffi::{CompilerLibrary, DriverLibrary, ProductLibrary};
 use libloading::Library;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,12 @@ const COMPILER: &[&str] = if cfg!(windows) {
     &["nvrtc64_130_0.dll", "nvrtc64_120_0.dll"]
 } else {
     &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]
+};
+
+const PRODUCTS: &[&str] = if cfg!(windows) {
+    &["cublasLt64_13.dll", "cublasLt64_12.dll"]
+} else {
+    &["libcublasLt.so.13", "libcublasLt.so.12"]
 };
 
 /// A library and where it is.
@@ -50,7 +56,7 @@ pub fn driver() -> Result<Found<DriverLibrary>, String> {
 /// # Errors
 /// What is missing, and how to get it.
 pub fn compiler() -> Result<Found<CompilerLibrary>, String> {
-    for place in compiler_places() {
+    for place in places(COMPILER) {
         // The compiler loads a helper by its bare name, which is found if it is there already.
         if let Some(folder) = place.parent().filter(|f| !f.as_os_str().is_empty()) {
             helpers(folder).iter().filter_map(|p| open(p)).for_each(std::mem::forget);
@@ -62,6 +68,14 @@ pub fn compiler() -> Result<Found<CompilerLibrary>, String> {
     }
     Err("NVIDIA's run-time compiler (NVRTC) was not found; `pip install nvidia-cuda-nvrtc-cu12` or the CUDA toolkit has it"
         .to_string())
+}
+
+/// The library of matrix products; there need not be one.
+pub fn products() -> Option<Found<ProductLibrary>> {
+    places(PRODUCTS).into_iter().find_map(|place| {
+        let library = ProductLibrary::new(open(&place)?).ok()?;
+        Some(Found { library, place: place.display().to_string() })
+    })
 }
 
 /// Libraries in a folder that the compiler needs.
@@ -82,18 +96,19 @@ fn list(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn compiler_places() -> Vec<PathBuf> {
+/// Where a library may be, by its names.
+fn places(names: &[&str]) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     folders.extend(std::env::var_os(FOLDER).map(PathBuf::from));
-    let mut places: Vec<PathBuf> = folders.iter().flat_map(|f| COMPILER.iter().map(move |n| f.join(n))).collect();
-    places.extend(COMPILER.iter().map(PathBuf::from));
+    let mut places: Vec<PathBuf> = folders.iter().flat_map(|f| names.iter().map(move |n| f.join(n))).collect();
+    places.extend(names.iter().map(PathBuf::from));
     let mut folders: Vec<PathBuf> = Vec::new();
     for root in ["CUDA_PATH", "CUDA_HOME"] {
         folders.extend(std::env::var_os(root).map(|r| Path::new(&r).join("lib64")));
     }
     folders.push(PathBuf::from("/usr/local/cuda/lib64"));
     folders.extend(python_folders());
-    places.extend(folders.iter().flat_map(|f| COMPILER.iter().map(move |n| f.join(n))));
+    places.extend(folders.iter().flat_map(|f| names.iter().map(move |n| f.join(n))));
     places
 }
 

@@ -20,6 +20,9 @@ const PART: usize = 256;
 /// Parts at most.
 const MOST_PARTS: usize = 64;
 
+/// An epilogue with more buffers keeps many addresses.
+const MANY_BUFFERS: usize = 4;
+
 /// One product: `out[z, row, col] = sum_k a[z, row, k] * b[z, k, col]`.
 pub struct Gemm<'s> {
     pub dtype: DType,
@@ -45,6 +48,8 @@ pub struct Fetch {
     pub text: String,
     /// Whether elements that follow each other in `k` do so in memory.
     pub along_k: bool,
+    /// Whether finding it takes so many registers that only a few are found at a time.
+    pub by_few: bool,
 }
 
 /// Rows and columns of a block's tile, and parts of the sum.
@@ -106,7 +111,7 @@ pub fn matmul(schedule: &Schedule, p: &Product) -> Result<Vec<Call>, String> {
             "const {ty} v = {name}[{}{wide} + {batch}{wide} * {} + {first}{wide} * {} + {second}{wide} * {}];",
             operand.offset, counters[0], counters[1], counters[2]
         );
-        Ok(Fetch { text, along_k: [batch, first, second][k] == 1 })
+        Ok(Fetch { text, along_k: [batch, first, second][k] == 1, by_few: false })
     };
     let int = if p.batch * p.m * p.n > i32::MAX as usize { "(nn_i64)" } else { "" };
     Gemm {
@@ -220,7 +225,10 @@ impl Gemm<'_> {
         let (tm, tn) = (t.rows / 16, t.cols / 16);
         let (m, n, k) = (self.m, self.n, self.k);
         let across = n.div_ceil(t.cols);
-        let mut s = format!("extern \"C\" __global__ void {} NAME({params}) {{\n", launch_bounds(THREADS));
+        // Elements that are found by arithmetic, with an end that reads many buffers, need all the registers that there are.
+        let hungry = self.a.by_few && self.epilogue.is_some_and(|e| e.1.len() > MANY_BUFFERS) && tm * tn >= 64;
+        let bounds = if hungry { format!("__launch_bounds__({THREADS})") } else { launch_bounds(THREADS) };
+        let mut s = format!("extern \"C\" __global__ void {bounds} NAME({params}) {{\n");
         let _ = writeln!(s, "  __shared__ {ty} sa[{DEPTH}][{}];", t.rows + 1);
         let _ = writeln!(s, "  __shared__ {ty} sb[{DEPTH}][{}];", t.cols + 1);
         let _ = writeln!(s, "  const int tx = (int)threadIdx.x & 15, ty = (int)threadIdx.x >> 4;");
@@ -242,9 +250,10 @@ impl Gemm<'_> {
         );
         let _ = writeln!(s, "  for (int k0 = begin; k0 < end; k0 += {DEPTH}) {{");
         let mut load = |name: &str, var: &str, first: &str, size: usize, limit: usize, fetch: &Fetch| {
+            let few = if fetch.by_few && tm * tn >= 64 { " 2" } else { "" };
             let _ = writeln!(
                 s,
-                "    #pragma unroll\n    for (int e = (int)threadIdx.x; e < {}; e += {THREADS}) {{",
+                "    #pragma unroll{few}\n    for (int e = (int)threadIdx.x; e < {}; e += {THREADS}) {{",
                 size * DEPTH
             );
             let (x, y) = match fetch.along_k {

@@ -10,5 +10,6 @@ pub mod device;
 mod ffi;
 pub mod find;
 pub mod gemm;
+pub mod products;
 pub mod step;
 pub mod work;

@@ -6,6 +6,7 @@
 
 use super::compile::{Compiler, module_size, modules};
 use super::device::{Device, Memory, Pinned};
+use super::products::{Product, Shape, suited};
 use super::work::calls;
 use crate::codegen::cuda::{Grid, Source};
 use crate::graph::Origin;
@@ -13,6 +14,7 @@ use crate::ops::{Clock, DType};
 use crate::plan::{ALIGN, Buffer, BufferId, BufferKind, Launch, Plan, Repeat, Schedule, VarLayout, Work};
 use crate::runtime::executable::StepInputs;
 use crate::runtime::launch::written;
+use crate::runtime::mode::Mode;
 use cudarc::driver::sys::{CUfunction, CUgraph, CUgraphExec, CUmodule, CUstreamCaptureMode};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -38,8 +40,21 @@ struct Place {
 }
 
 enum Action {
-    Launch { function: usize, grid: Grid, args: Vec<Place> },
-    Copy { from: Place, to: Place, bytes: usize },
+    Launch {
+        function: usize,
+        grid: Grid,
+        args: Vec<Place>,
+    },
+    Copy {
+        from: Place,
+        to: Place,
+        bytes: usize,
+    },
+    /// A product of this number by the library: both factors, and where the result goes.
+    Product {
+        number: usize,
+        places: [Place; 3],
+    },
 }
 
 /// What a launch of the plan became: a range of actions.
@@ -53,24 +68,6 @@ struct Part {
 pub struct NotFinite {
     pub origin: Origin,
     pub value: f64,
-}
-
-/// How steps are run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mode {
-    /// Launch by launch instead of as a graph.
-    pub no_graph: bool,
-    /// Wait after each launch, so that a failure is told with its place in the program.
-    pub checked: bool,
-}
-
-impl Mode {
-    /// As the environment variable `NNC_CUDA` says: `no-graph`, `checked`.
-    pub fn from_environment() -> Mode {
-        let text = std::env::var("NNC_CUDA").unwrap_or_default();
-        let has = |word: &str| text.split(',').any(|w| w.trim() == word);
-        Mode { no_graph: has("no-graph") || has("checked"), checked: has("checked") }
-    }
 }
 
 struct Loaded {
@@ -90,6 +87,9 @@ struct Port<K> {
 pub struct Step {
     device: Arc<Device>,
     loaded: Loaded,
+    products: Vec<Product>,
+    /// What products of the library compute in, one after the other.
+    scratch: Memory,
     actions: Vec<Action>,
     parts: Vec<Part>,
     constants: Memory,
@@ -135,6 +135,10 @@ pub struct Program {
     actions: Vec<Action>,
     parts: Vec<Part>,
     constants: Vec<u8>,
+    /// The device whose library may take large products.
+    library: Option<Arc<Device>>,
+    shapes: Vec<Shape>,
+    products: Vec<Product>,
 }
 
 /// Every function that a plan needs, each once, in order.
@@ -174,10 +178,19 @@ impl Program {
             return self.repeat(schedule, repeat, places);
         }
         let fault = |message: String| Fault { message, origin: Some(launch.origin) };
-        for call in calls(schedule, &launch.work).map_err(fault)? {
+        if self.by_library(schedule, &launch.work, places).map_err(fault)? {
+            return Ok(());
+        }
+        self.calls(schedule, &launch.work, places).map_err(fault)
+    }
+
+    /// Our own kernels for a piece of work.
+    fn calls(&mut self, schedule: &Schedule, work: &Work, places: &[Place]) -> Result<(), String> {
+        let unaligned = |id: &BufferId| places.get(id.0 as usize).is_none_or(|p| !p.offset.is_multiple_of(16));
+        let aligned = !matches!(work, Work::Loops { args, .. } if args.iter().any(unaligned));
+        for call in calls(schedule, work, aligned)? {
             let args = call.args.iter().map(|a| places.get(a.0 as usize).copied());
-            let args =
-                args.collect::<Option<Vec<_>>>().ok_or_else(|| fault("an argument without a place".to_string()))?;
+            let args = args.collect::<Option<Vec<_>>>().ok_or("an argument without a place")?;
             let grid = call.source.grid;
             let next = self.sources.len();
             let function = *self.known.entry(call.source.text().to_string()).or_insert(next);
@@ -187,6 +200,38 @@ impl Program {
             self.actions.push(Action::Launch { function, grid, args });
         }
         Ok(())
+    }
+
+    /// Leaves a large product to the library; false if there is none, or if it does not take this one.
+    fn by_library(&mut self, schedule: &Schedule, work: &Work, places: &[Place]) -> Result<bool, String> {
+        let Some(device) = &self.library else { return Ok(false) };
+        let Some((mut shape, matrices, epilogue)) = suited(work) else { return Ok(false) };
+        let place = |(buffer, first): (BufferId, usize)| {
+            let place = places.get(buffer.0 as usize).copied()?;
+            let bytes = schedule.buffers.get(buffer.0 as usize)?.dtype.bytes();
+            Some(Place { offset: place.offset + first * bytes, ..place })
+        };
+        let [Some(a), Some(b), Some(c)] = matrices.map(place) else {
+            return Err("a matrix without a place".to_string());
+        };
+        let places_of = [a, b, c];
+        shape.aligned &= places_of.iter().all(|p| p.offset.is_multiple_of(16));
+        let number = match self.shapes.iter().position(|s| *s == shape) {
+            Some(number) => number,
+            None => {
+                let Some(product) = Product::new(device, &shape) else { return Ok(false) };
+                self.shapes.push(shape);
+                self.products.push(product);
+                self.products.len() - 1
+            }
+        };
+        self.actions.push(Action::Product { number, places: places_of });
+        if let Some(epilogue) = epilogue {
+            // What else becomes of the result is a kernel of its own.
+            let then = Work::Loops { kernel: epilogue.kernel, args: epilogue.args.clone() };
+            self.calls(schedule, &then, places)?;
+        }
+        Ok(true)
     }
 
     /// The body's launches once for each step, over the pieces of that step.
@@ -275,7 +320,8 @@ impl Step {
     /// What there is no kernel for, what the compiler says, or too little memory.
     pub fn load(plan: &Plan, layout: &VarLayout, device: &Arc<Device>, compiler: &Compiler) -> Result<Step, Fault> {
         let schedule = &plan.schedule;
-        let mut program = Program::default();
+        let library = device.products.is_some() && !Mode::from_environment().own_products;
+        let mut program = Program { library: library.then(|| device.clone()), ..Program::default() };
         let mut places = Vec::new();
         let (mut inputs, mut results) = (0usize, 0usize);
         let (mut fields, mut clocks, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -327,10 +373,13 @@ impl Step {
         values.sort_by_key(|v| v.0);
         program.schedule(schedule, &places)?;
         let loaded = load(device, compiler, &program.sources)?;
-        let constants = Memory::new(device, program.constants.len(), "constants")?;
+        let constants = Memory::new(device, program.constants.len(), "the data of its constants")?;
         constants.write(0, &program.constants)?;
+        let scratch = program.products.iter().map(|p| p.scratch).max().unwrap_or(0);
         Ok(Step {
             device: device.clone(),
+            products: program.products,
+            scratch: Memory::new(device, scratch, "the scratch memory of products")?,
             loaded,
             actions: program.actions,
             parts: program.parts,
@@ -338,7 +387,7 @@ impl Step {
             inputs: Memory::new(device, inputs, "a batch")?,
             staging: [Pinned::new(device, inputs)?, Pinned::new(device, inputs)?],
             turn: 0,
-            results: Memory::new(device, results, "results")?,
+            results: Memory::new(device, results, "the block of results")?,
             seen: RefCell::new(None),
             fields,
             clocks,
@@ -347,7 +396,7 @@ impl Step {
             var_bytes: layout.bytes,
             arena_bytes: plan.arena_bytes,
             graph: None,
-            mode: Mode::from_environment(),
+            mode: Mode::default(),
         })
     }
 
@@ -418,7 +467,7 @@ impl Step {
     }
 
     fn prepare(&mut self, vars: &Memory, arena: &Memory, inputs: &StepInputs) -> Result<(), Fault> {
-        if vars.len() != self.var_bytes || arena.len() < self.arena_bytes {
+        if vars.len() < self.var_bytes || arena.len() < self.arena_bytes {
             return Err(Fault::from("a plan does not fit its own memory".to_string()));
         }
         self.device.enter()?;
@@ -466,6 +515,11 @@ impl Step {
                 }
                 // SAFETY: both buffers have so many bytes, by the plan.
                 d.check(unsafe { (d.driver.cuMemcpyDtoDAsync_v2)(to, from, *bytes, d.stream) }, "copy a buffer")
+            }
+            Action::Product { number, places } => {
+                let Some(product) = self.products.get(*number) else { return Err(format!("no product {number}")) };
+                // SAFETY: the buffers are as large as the plan says, the scratch memory as the largest product's.
+                unsafe { product.launch(places.map(|p| self.address(p, vars, arena)), self.scratch.at) }
             }
             Action::Launch { function, grid, args } => {
                 let mut addresses: Vec<u64> = args.iter().map(|a| self.address(*a, vars, arena)).collect();

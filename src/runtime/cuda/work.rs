@@ -19,15 +19,15 @@ impl Call {
     }
 }
 
-/// The kernels of a launch that is not repeated.
+/// The kernels of a launch that is not repeated. `aligned`: every buffer begins at a multiple of 16 bytes.
 ///
 /// # Errors
 /// What there is no kernel for.
-pub fn calls(schedule: &Schedule, work: &Work) -> Result<Vec<Call>, String> {
+pub fn calls(schedule: &Schedule, work: &Work, aligned: bool) -> Result<Vec<Call>, String> {
     match work {
         Work::Loops { kernel, args } => {
             let kernel = schedule.kernels.get(*kernel).ok_or_else(|| format!("there is no kernel {kernel}"))?;
-            Ok(cuda::kernel(kernel).map(|source| Call::new(source, args.clone())).into_iter().collect())
+            Ok(cuda::kernel(kernel, aligned).map(|source| Call::new(source, args.clone())).into_iter().collect())
         }
         Work::Matmul {
             dtype: dtype @ (DType::F32 | DType::F64), batch, m, n, k, a, b, c, epilogue, workspace, ..
