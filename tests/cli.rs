@@ -129,6 +129,82 @@ fn check_says_what_is_wrong_in_three_formats() {
 }
 
 #[test]
+fn warnings_are_allowed_and_denied_by_name() {
+    let warned = NET.replace("Linear(32); relu;", "Linear(32);").replace("Adam(lr: 1e-2)", "Adam(lr: 3)");
+    let folder = Folder::with(&[("net.nn", &warned), ("good.nn", NET)]);
+    let both = ["warning[W1008]", "warning[W1015]"];
+    has(&folder.nnc(0, &["check", "net.nn"]).1, &both);
+    let quiet = |args: &[&str]| folder.nnc(0, &[&["check", "net.nn"], args].concat()).1;
+    // One of them, by name or code; the other one stays.
+    for name in ["stacked-linear", "W1008", "w1008"] {
+        let said = quiet(&["--allow", name]);
+        assert!(!said.contains("W1008") && said.contains("warning[W1015]"), "{said}");
+    }
+    assert_eq!(quiet(&["--allow", "warnings"]), "");
+    assert_eq!(quiet(&["--allow", "stacked-linear", "--allow", "learning-rate"]), "");
+    // As errors, they set the exit code.
+    let said = folder.nnc(1, &["check", "net.nn", "--deny", "stacked-linear"]).1;
+    has(&said, &["error[W1008]", "warning[W1015]"]);
+    has(&folder.nnc(1, &["check", "net.nn", "--deny", "warnings"]).1, &["error[W1008]", "error[W1015]"]);
+    let said = folder.nnc(1, &["check", "net.nn", "--deny", "warnings", "--allow", "learning-rate"]).1;
+    assert!(said.contains("error[W1008]") && !said.contains("W1015"), "{said}");
+    folder.nnc(1, &["run", "net.nn", "--deny", "warnings"]);
+    assert_eq!(folder.nnc(0, &["check", "good.nn", "--deny", "warnings"]).1, "");
+    // Names of nothing, and of errors, which cannot be allowed.
+    has(
+        &folder.nnc(2, &["check", "good.nn", "--allow", "stacked-liner"]).1,
+        &["E0903", "did you mean `stacked-linear`?"],
+    );
+    has(&folder.nnc(2, &["check", "good.nn", "--deny", "E0301"]).1, &["no warning is called `E0301`"]);
+}
+
+#[test]
+fn a_target_that_does_not_work_here_is_told() {
+    let folder = Folder::with(&[("net.nn", "predict { step() { ones([2]) } }\n")]);
+    let run = |target: &str| folder.command(&["run", "net.nn", "--target", target]).output().expect("nnc starts");
+    let cuda = run("cuda");
+    if cuda.status.success() {
+        eprintln!("SKIPPED: CUDA works here, so nothing is to be told");
+    } else {
+        has(&String::from_utf8_lossy(&cuda.stderr), &["error[E0802]: the target cuda does not work here"]);
+    }
+    assert_eq!(String::from_utf8_lossy(&run("cpu").stderr), "");
+}
+
+const WRITER: &str = "
+model Net(vocab: int) {
+  wte = Embedding(vocab, 4)
+  fc  = Linear(vocab)
+  forward(token: i32[B, T]) -> logits[B, T, vocab] where T <= 4 { wte(token) |> fc }
+}
+data letters = tsv(\"letters.tsv\", columns: [\"text\"]) { token = text |> tokens(words(40), start: true, end: true) }
+train {
+  data      = letters
+  batch     = 4
+  steps     = 1
+  net       = Net(data.token.vocab)
+  optimizer = Adam(lr: 1e-2)
+  step(token) { minimize cross_entropy(net(token[:, :-1]), token[:, 1:]) }
+}
+generate write {
+  data       = letters
+  net        = train.net
+  max_tokens = 2
+  step(token) { net(token) }
+}
+";
+
+#[test]
+fn a_prompt_that_is_not_read_as_it_stands_is_told() {
+    let folder = Folder::with(&[("net.nn", WRITER), ("letters.tsv", &format!("text\n{}", "a b c\n".repeat(20)))]);
+    folder.nnc(0, &["run", "net.nn", "train"]);
+    let said = |prompt: &str| folder.nnc(0, &["run", "net.nn", "write", "--prompt", prompt]).1;
+    assert!(!said("a b").contains("W1004"));
+    has(&said("a z"), &["warning[W1004]: the net does not know `z`"]);
+    has(&said("a b c a b c a b c"), &["warning[W1004]: the prompt has 10 tokens, the net takes 4"]);
+}
+
+#[test]
 fn settings_on_the_command_line_are_checked_like_source() {
     let folder = Folder::with(&[("net.nn", NET)]);
     folder.nnc(0, &["check", "net.nn", "--set", "epochs=1", "--set", "train.batch=32"]);

@@ -163,41 +163,50 @@ fn every_lint_has_a_program_that_speaks_and_one_that_does_not() {
     }
 }
 
-/// What the checker raises, as opposed to the parser, the readers and the run.
-const OF_CHECK: &[&codes::Code] = &[
-    codes::MISSING_PART,
-    codes::UNKNOWN_NAME,
-    codes::DUPLICATE_NAME,
-    codes::UNKNOWN_ARGUMENT,
-    codes::MISSING_ARGUMENT,
-    codes::WRONG_KIND,
-    codes::UNKNOWN_SETTING,
-    codes::RECURSION,
-    codes::UNUSED,
-    codes::NOT_SUPPORTED,
-    codes::SHAPE_MISMATCH,
-    codes::RANK_MISMATCH,
-    codes::UNKNOWN_DIM,
-    codes::UNDECIDED_DIM,
-    codes::BAD_AXIS,
-    codes::BAD_SIZE,
-    codes::DTYPE_MISMATCH,
-    codes::TAG_MISMATCH,
-    codes::NO_GRADIENT,
-    codes::NOT_A_SCALAR,
-    codes::BAD_SETTING,
-    codes::UNUSED_BINDING,
-    codes::CAPITAL,
-    codes::DATA_UNCHECKED,
+/// What is found only while running, or of files and command lines: the test that gives it and sees where it is not given.
+const ELSEWHERE: &[(&codes::Code, &str, &str)] = &[
+    (codes::DATA_MISSING, "src/data/tests/pictures.rs", "codes::DATA_MISSING"),
+    (codes::DATA_FORMAT, "tests/pipeline.rs", "faults_of_texts_are_told_where_they_are"),
+    (codes::DATA_VALUE, "tests/sizes.rs", "numbers_that_choose_are_among_what_is_there"),
+    (codes::NOT_FINITE, "tests/cli.rs", "a_loss_that_explodes_names_its_line"),
+    (codes::RESUME, "tests/cli.rs", "an_interrupted_run_goes_on_to_the_same_bits"),
+    (codes::BUDGET, "tests/engine.rs", "a_plan_over_the_budget_is_an_error_that_names_the_largest_tensors"),
+    (codes::TARGET, "tests/cli.rs", "a_target_that_does_not_work_here_is_told"),
+    (codes::FILE, "tests/cli.rs", "check_says_what_is_wrong_in_three_formats"),
+    (codes::CHECKPOINT, "src/artifact/tests.rs", "a_net_that_does_not_fit_is_told_name_by_name"),
+    (codes::USAGE, "tests/cli.rs", "warnings_are_allowed_and_denied_by_name"),
+    (codes::INTERNAL, "src/artifact/tests.rs", "tensors_that_cannot_be_saved_are_refused"),
+    (codes::PROMPT, "tests/cli.rs", "a_prompt_that_is_not_read_as_it_stands_is_told"),
 ];
 
+/// A code has a program that gives it, and one without it: beside it for lints, on the code's page for the others.
 #[test]
-fn every_code_of_the_checker_has_a_program() {
+fn every_code_is_seen_where_it_is_meant_and_where_it_is_not() {
     let programs = programs();
-    for code in OF_CHECK {
-        let shown = programs.iter().any(|(_, text)| expectations(text).iter().any(|e| e.code == code.id));
-        assert!(shown, "no program gives {} {}", code.id, code.name);
+    let mut wrong = Vec::new();
+    for code in codes::ALL {
+        let lint = nnc::lint::LINTS.iter().any(|l| l.code == *code);
+        let elsewhere = ELSEWHERE.iter().find(|(c, ..)| c == code);
+        if let Some((_, file, test)) = elsewhere {
+            let text = std::fs::read_to_string(root().join("../..").join(file)).unwrap();
+            let constant = format!("codes::{}", code.name.replace('-', "_").to_uppercase());
+            let body = text.split(test).nth(1).map(|t| t.split("#[test]").next().unwrap_or(t));
+            let gives = test.contains("codes::") || body.is_some_and(|t| t.contains(code.id) || t.contains(&constant));
+            if !gives || body.is_none() {
+                wrong.push(format!("{}: {file} has no `{test}` that gives it", code.id));
+            }
+            continue;
+        }
+        if !programs.iter().any(|(_, text)| expectations(text).iter().any(|e| e.code == code.id)) {
+            wrong.push(format!("{}: no program in tests/ui gives `{}`", code.id, code.name));
+        }
+        // The page's mended program is checked by tests/docs.rs: nothing at all is found in it.
+        let mended = code.page.split("## How to fix").nth(1).is_some_and(|t| t.contains("```nn\n"));
+        if !lint && !mended {
+            wrong.push(format!("{}: its page has no program without the fault", code.id));
+        }
     }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 /// The text with a fix applied; its edits do not overlap.

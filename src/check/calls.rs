@@ -219,6 +219,8 @@ impl Checker<'_> {
         let mut position = 0;
         let mut lost = false;
         let mut extra = None;
+        // An argument that was reported already stands at no place.
+        let mut unnamed = false;
         let mut renamed = Vec::new();
         for one in given {
             let index = match &one.name {
@@ -242,6 +244,7 @@ impl Checker<'_> {
             };
             if index >= names.len() {
                 extra = extra.or(Some(one.span));
+                unnamed |= matches!(one.value, Value::Poison);
             } else if placed[index].is_some() {
                 lost = true;
                 self.report(
@@ -259,7 +262,12 @@ impl Checker<'_> {
             }
         }
         if let Some(span) = extra {
-            self.too_many(what, names, span);
+            if !unnamed {
+                self.too_many(what, names, span);
+            }
+            lost = true;
+            // Which of the others stand at their places is not known either.
+            placed.iter_mut().flatten().filter(|g| g.name.is_none()).for_each(|g| g.value = Value::Poison);
         }
         for (meant, one) in renamed {
             match &mut placed[meant] {

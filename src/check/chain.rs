@@ -158,8 +158,8 @@ impl Checker<'_> {
                 return None;
             }
             return self.fail(
-                Diagnostic::error(codes::BAD_SIZE, over.span, "how long this list is is known only by name")
-                    .label("the length of a list is a number")
+                Diagnostic::error(codes::BAD_SIZE, over.span, "the length of this list is known only by name")
+                    .label("a number is needed here")
                     .help("make it a hyper-parameter or a constant"),
             );
         };

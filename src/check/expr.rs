@@ -267,7 +267,7 @@ impl Checker<'_> {
             Value::DType(dtype) => match given.as_slice() {
                 [one] => self.cast(one.value.clone(), dtype, span),
                 _ => self.fail(
-                    Diagnostic::error(codes::MISSING_ARGUMENT, span, format!("`{dtype}(x)` takes one argument"))
+                    Diagnostic::error(codes::MISSING_ARGUMENT, span, format!("`{dtype}` takes 1 argument"))
                         .help("to convert several tensors, convert each"),
                 ),
             },
@@ -550,8 +550,8 @@ impl Checker<'_> {
             Value::Tensor(node) => {
                 let ty = self.ty(node).to_string();
                 self.fail(
-                    Diagnostic::error(codes::WRONG_KIND, condition.span, "`if` decides while compiling")
-                        .label(format!("this is {ty}, known only at run time"))
+                    Diagnostic::error(codes::WRONG_KIND, condition.span, "this condition is known only while running")
+                        .label(format!("this is {ty}, and `if` decides while compiling"))
                         .help("`where(condition, a, b)` chooses element by element"),
                 )
             }
@@ -650,6 +650,9 @@ impl Checker<'_> {
                 let state = scope.states.get(&name.name).copied().or_else(|| self.state_member(scope, &name.name));
                 if let Some(var) = state {
                     return self.assign(var, value, value_span);
+                }
+                if self.is_lost_state(scope, &name.name) {
+                    return None;
                 }
                 let of_layer = scope.instance.is_some_and(|id| self.names_of(id).contains(&name.name));
                 let dim = scope.dims.get(&name.name).map(|b| self.reasons[b.why.0 as usize].span);

@@ -74,9 +74,11 @@ impl Checker<'_> {
                 }
                 _ => {
                     let fault =
-                        Diagnostic::error(codes::BAD_SETTING, value.span, "`output` names the field that grows");
+                        Diagnostic::error(codes::BAD_SETTING, value.span, "`output` is not a field of the data");
                     self.report(
-                        fault.label("a field of the data is needed here").help("for instance `output = target`"),
+                        fault
+                            .label("the name of the field that grows is needed here")
+                            .help("for instance `output = target`"),
                     );
                 }
             }
@@ -138,7 +140,7 @@ impl Checker<'_> {
         let Some(g) = &self.forms.generating else { return 1 };
         let (named, drawing, beam) = (g.named.clone(), g.drawing, g.beam.unwrap_or(1));
         if let (Some(span), 2..) = (drawing, beam) {
-            let fault = Diagnostic::error(codes::BAD_SETTING, span, "beam search draws nothing")
+            let fault = Diagnostic::error(codes::BAD_SETTING, span, "this has no effect on a beam search")
                 .label(format!("this is for drawing, but `beam` is {beam}"));
             self.report(fault.help("remove it, or set `beam = 1`"));
         }
@@ -307,14 +309,18 @@ impl Checker<'_> {
             _ => true,
         };
         if !leads || !fits || ty.dtype != DType::F32 {
-            let fault = Diagnostic::error(codes::SHAPE_MISMATCH, span, format!("the step gives {ty}, not {wanted}"));
             let other_length = matches!(sizes.as_slice(), [b, s, _] if Some(*b) == batch.as_ref() && **s != t);
+            let headline = match other_length && !(leads && !fits) {
+                true => format!("axis 1 of {ty} is not the length of `{name}`"),
+                false => format!("the step gives {ty}, not {wanted}"),
+            };
+            let fault = Diagnostic::error(codes::SHAPE_MISMATCH, span, headline);
             self.report(match (leads, fits) {
                 (true, false) => fault
                     .label(format!("the vocabulary of `{name}` has {size} tokens"))
                     .help("give the net the size of that vocabulary: `data.FIELD.vocab`"),
                 _ if other_length => fault
-                    .label(format!("its axis 1 is not the length of `{name}`"))
+                    .label("this is the value of the step")
                     .help(format!("the scores of the token that follows each place of `{name}` are needed")),
                 _ => fault
                     .label(format!("the scores of the token that follows each place of `{name}` are needed"))

@@ -111,8 +111,8 @@ impl Checker<'_> {
     fn layer_by_tensor<T>(&mut self, index: NodeId, span: Span) -> Res<T> {
         let is = self.ty(index).to_string();
         self.fail(
-            Diagnostic::error(codes::WRONG_KIND, span, "which layer is applied is decided while compiling")
-                .label(format!("this is {is}, known only while running"))
+            Diagnostic::error(codes::WRONG_KIND, span, "the number of this layer is known only while running")
+                .label(format!("this is {is}, and layers are chosen while compiling"))
                 .help("a number or the variable of a `repeat`; or stack what all of them give, and index that"),
         )
     }
@@ -258,9 +258,13 @@ impl Checker<'_> {
             let order: Vec<String> = axes.iter().copied().chain(others).map(|a| a.to_string()).collect();
             let list: Vec<String> = axes.iter().map(usize::to_string).collect();
             return self.fail(
-                Diagnostic::error(codes::BAD_AXIS, span, format!("tensors index axes {} of {ty}", list.join(" and ")))
-                    .label("these axes are not beside each other")
-                    .help(format!("put them first, `permute(x, [{}])`, and index that", order.join(", "))),
+                Diagnostic::error(
+                    codes::BAD_AXIS,
+                    span,
+                    format!("tensors index axes {}, which are not neighbours", list.join(" and ")),
+                )
+                .label(format!("this is {ty}"))
+                .help(format!("put them first, `permute(x, [{}])`, and index that", order.join(", "))),
             );
         }
         let mut total: Option<Value> = None;
@@ -269,9 +273,13 @@ impl Checker<'_> {
             let is = self.ty(index).clone();
             if !is.dtype.is_int() {
                 return self.fail(
-                    Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("an index of axis {axis} is {is}"))
-                        .label("indices are whole numbers")
-                        .help("convert it, `i32(…)`; `where` chooses by truth values"),
+                    Diagnostic::error(
+                        codes::DTYPE_MISMATCH,
+                        span,
+                        format!("an index of axis {axis} is {is}, not whole numbers"),
+                    )
+                    .label("whole numbers are needed here")
+                    .help("convert it, `i32(…)`; `where` chooses by truth values"),
                 );
             }
             let size = ty.axes[axis].clone();

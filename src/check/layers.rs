@@ -408,6 +408,13 @@ impl Checker<'_> {
         }
     }
 
+    /// True of a state, or a member that could not be read, whose declaration has a fault that was reported.
+    pub fn is_lost_state(&self, scope: &Scope, name: &str) -> bool {
+        let Some(decl) = scope.instance.and_then(|id| self.decl_of(id)) else { return false };
+        let lost = |kind: &MemberKind| matches!(kind, MemberKind::State { .. } | MemberKind::Error);
+        decl.members.iter().any(|m| m.name.name == name && lost(&m.kind))
+    }
+
     /// Assigns to a state.
     pub fn assign(&mut self, var: VarId, value: Value, span: Span) -> Res<()> {
         let wanted = self.vars[var.0 as usize].ty.clone();

@@ -153,6 +153,7 @@ pub fn check_watched(
     let mut found = checker.found;
     consequences::drop(&mut found, syntax, &places, sources);
     diag::tidy(&mut found);
+    consequences::merge(&mut found, &places);
     (program, found, sights)
 }
 

@@ -150,7 +150,7 @@ impl Checker<'_> {
             None => None,
             Some(other) => match self.defs.get(&self.names.key(other, &last.name)) {
                 Some((Def::Task, _)) => {
-                    let what = format!("`{}` of `{module}` is a task", last.name);
+                    let what = format!("`{module}.{}` is a task, which no other file can use", last.name);
                     let d = Diagnostic::error(codes::WRONG_KIND, last.span, what).label("tasks stay in their file");
                     self.report(d.help("use the model that it trains, and `load` its weights"));
                     None

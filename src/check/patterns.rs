@@ -87,13 +87,18 @@ impl Pattern {
                 b'.' if side[i..].starts_with("..") && group.is_none() => {
                     let len = if side[i..].starts_with("...") { 3 } else { 2 };
                     if items.iter().any(|item| matches!(item, Item::Rest(_))) {
-                        return Err(Box::new(self.fault(at, "`..` stands twice on this side".into())));
+                        return Err(Box::new(
+                            self.fault(at, "`..` stands twice on this side".into())
+                                .help("name the axes of one of them"),
+                        ));
                     }
                     items.push(Item::Rest((from + i, from + i + len)));
                     i += len;
                 }
                 b'(' if group.is_some() => {
-                    return Err(Box::new(self.fault(at, "a group of axes cannot hold another".into())));
+                    return Err(Box::new(
+                        self.fault(at, "a group of axes cannot hold another".into()).help("list all axes in one group"),
+                    ));
                 }
                 b'(' => {
                     group = Some((from + i, Vec::new()));
@@ -101,7 +106,10 @@ impl Pattern {
                 }
                 b')' => {
                     let Some((_, words)) = group.take() else {
-                        return Err(Box::new(self.fault(at, "this `)` closes nothing".into())));
+                        return Err(Box::new(
+                            self.fault(at, "this `)` closes nothing".into())
+                                .help("take it out, or open the group: `(h d)`"),
+                        ));
                     };
                     items.push(Item::Group(words));
                     i += 1;
@@ -127,7 +135,10 @@ impl Pattern {
             }
         }
         match group {
-            Some((at, _)) => Err(Box::new(self.fault((at, at + 1), "this `(` is never closed".into()))),
+            Some((at, _)) => {
+                let fault = self.fault((at, at + 1), "this `(` is never closed".into());
+                Err(Box::new(fault.help("close it behind the axes of the group: `(h d)`")))
+            }
             None => Ok(items),
         }
     }
@@ -411,7 +422,7 @@ impl Checker<'_> {
             let first = self.ty(tensors[0]).dtype;
             if ty.dtype != first {
                 let fault =
-                    Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`einsum` of {first} and {}", ty.dtype))
+                    Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`einsum` mixes {first} and {}", ty.dtype))
                         .label("all tensors must have one dtype")
                         .help(format!("convert one: `{first}(…)`"));
                 let fault = self.with_declared(fault, &tensors);

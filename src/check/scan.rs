@@ -257,7 +257,7 @@ impl Checker<'_> {
         let ty = self.ty(node).clone();
         let Some(name) = along else {
             return self.fail(
-                Diagnostic::error(codes::MISSING_PART, expr.span, "along which axis?")
+                Diagnostic::error(codes::MISSING_PART, expr.span, "this scan does not name its axis")
                     .label(format!("this is {ty}"))
                     .help("name the axis: `scan x_t in x along T`"),
             );

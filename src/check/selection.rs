@@ -7,7 +7,7 @@
 use super::context::{Checker, InstanceKind, Res, Scope};
 use super::program::VarKind;
 use super::values::{InstanceId, Value};
-use crate::diag::{Diagnostic, codes, suggest};
+use crate::diag::{Diagnostic, Severity, codes, suggest};
 use crate::ops::VarId;
 use crate::source::Span;
 use crate::syntax::ast::{Ident, Index, Selection, SelectionPart, SelectionPath};
@@ -221,6 +221,12 @@ impl Checker<'_> {
     }
 
     fn nothing_selected(&mut self, pattern: &Pattern, tree: &Tree) {
+        // A net with a fault may lack any of its parameters.
+        let settings = [codes::UNKNOWN_SETTING, codes::BAD_SETTING];
+        if self.found.iter().any(|d| d.severity == Severity::Error && !settings.contains(&d.code)) {
+            self.sheet.hurt = true;
+            return;
+        }
         // The first name at which nothing is left.
         let upto = |n: usize| Pattern { rest: pattern.rest[..n].to_vec(), ..pattern.clone() };
         let any = |p: &Pattern| self.vars.iter().any(|v| is_learned(v.kind) && p.hits(tree, v.task, &v.path));

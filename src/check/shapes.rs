@@ -142,7 +142,7 @@ impl Checker<'_> {
 
     fn inexact<T>(&mut self, span: Span, a: &Dim, b: &Dim) -> Res<T> {
         self.fail(
-            Diagnostic::error(codes::BAD_SIZE, span, format!("{a} cannot be divided by {b} without a rest"))
+            Diagnostic::error(codes::BAD_SIZE, span, format!("{a} is not divisible by {b}"))
                 .label("sizes are whole")
                 .help("write `floor(a / b)` if rounding down is meant"),
         )
@@ -338,7 +338,7 @@ impl Checker<'_> {
                     codes::RANK_MISMATCH,
                     place.span,
                     format!(
-                        "{} has {} leading {} where there were {} before",
+                        "{} has {} leading {}, not {}",
                         place.what,
                         axes.len(),
                         if axes.len() == 1 { "axis" } else { "axes" },

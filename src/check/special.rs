@@ -120,9 +120,13 @@ impl Checker<'_> {
                 other => {
                     let text = self.describe(other);
                     self.fail(
-                        Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("the condition of `where` is {text}"))
-                            .label("a bool is needed first")
-                            .help("compare: `where(x > 0, a, b)`"),
+                        Diagnostic::error(
+                            codes::DTYPE_MISMATCH,
+                            span,
+                            format!("the condition of `where` is {text}, not a bool"),
+                        )
+                        .label("the first argument must be a bool")
+                        .help("compare: `where(x > 0, a, b)`"),
                     )
                 }
             },

@@ -162,7 +162,7 @@ impl Checker<'_> {
             && !matches!((&a, &b), (Value::Float(_), _) | (_, Value::Float(_)))
         {
             return self.fail(
-                Diagnostic::error(codes::DTYPE_MISMATCH, op_span, "`/` of whole numbers has no one meaning")
+                Diagnostic::error(codes::DTYPE_MISMATCH, op_span, "`/` does not take whole numbers")
                     .label(format!("both sides are {}", dtypes[0]))
                     .help("convert one side with `f32(…)`, or use `floor_div(a, b)`"),
             );
@@ -191,7 +191,7 @@ impl Checker<'_> {
                             .iter()
                             .filter_map(|v| if let Value::Tensor(n) = v { Some(*n) } else { None })
                             .collect();
-                        let headline = format!("`{symbol}` of {d} and {}", ty.dtype);
+                        let headline = format!("`{symbol}` mixes {d} and {}", ty.dtype);
                         // To the float of the two: what has a fraction keeps it.
                         let to = if ty.dtype.is_float() && !d.is_float() { ty.dtype } else { d };
                         let fault = Diagnostic::error(codes::DTYPE_MISMATCH, span, headline)
@@ -217,7 +217,7 @@ impl Checker<'_> {
         let weak = weak && condition_rank == 0 && dtype == DType::F64;
         if operands[choose..].iter().any(|v| matches!(v, Value::Float(f) if !dtype.is_float() && f.fract() != 0.0)) {
             return self.fail(
-                Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`{symbol}` of {dtype} and a fraction"))
+                Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`{symbol}` mixes {dtype} and a fraction"))
                     .label("one side is whole, the other is not")
                     .help("convert the tensor: `f32(…)`"),
             );
@@ -228,7 +228,7 @@ impl Checker<'_> {
             let node = self.number_node(value, want, span)?;
             if i >= choose && self.ty(node).dtype == DType::Bool && dtype != DType::Bool {
                 return self.fail(
-                    Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`{symbol}` of {dtype} and bool"))
+                    Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`{symbol}` mixes {dtype} and bool"))
                         .help("convert the bool: `f32(…)`"),
                 );
             }
@@ -325,7 +325,7 @@ impl Checker<'_> {
                 Diagnostic::error(
                     codes::WRONG_KIND,
                     op_span,
-                    format!("`{}` of {} and {}", op.symbol(), a.kind(), b.kind()),
+                    format!("`{}` does not take {} and {}", op.symbol(), a.kind(), b.kind()),
                 )
                 .label("numbers or tensors are needed on both sides")
                 .help("make both sides numbers"),
@@ -380,7 +380,7 @@ impl Checker<'_> {
             v @ Value::Parameters(_) => self.binary(BinaryOp::Mul, Value::Float(-1.0), v, span, span),
             v if v.is_silent() => Some(v),
             v => self.fail(
-                Diagnostic::error(codes::WRONG_KIND, span, format!("`-` of {}", v.kind()))
+                Diagnostic::error(codes::WRONG_KIND, span, format!("`-` does not take {}", v.kind()))
                     .label("not a number")
                     .help("only numbers and tensors can be negated"),
             ),
@@ -396,7 +396,7 @@ impl Checker<'_> {
             }
             v if v.is_silent() => Some(v),
             v => self.fail(
-                Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`not` of {}", v.kind()))
+                Diagnostic::error(codes::DTYPE_MISMATCH, span, format!("`not` does not take {}", v.kind()))
                     .label("a bool is needed here")
                     .help("compare it: `x == 0`"),
             ),
@@ -417,9 +417,13 @@ impl Checker<'_> {
                 let plain = |v: &Value| !matches!(v, Value::Tensor(_) | Value::Var(_) | Value::Bool(_));
                 if let Some(wrong) = [&a, &b].into_iter().find(|v| plain(v)) {
                     return self.fail(
-                        Diagnostic::error(codes::WRONG_KIND, span, format!("`{}` of {}", op.symbol(), wrong.kind()))
-                            .label("bools are needed on both sides")
-                            .help("compare first: `a > 0 and b > 0`"),
+                        Diagnostic::error(
+                            codes::WRONG_KIND,
+                            span,
+                            format!("`{}` does not take {}", op.symbol(), wrong.kind()),
+                        )
+                        .label("bools are needed on both sides")
+                        .help("compare first: `a > 0 and b > 0`"),
                     );
                 }
                 let kind = Kind::Binary(if op == BinaryOp::And { Binary::And } else { Binary::Or });
@@ -449,20 +453,23 @@ impl Checker<'_> {
         let (a, b) = (self.number_node(&both[0], DType::F32, span)?, self.number_node(&both[1], DType::F32, span)?);
         let (x, y) = (self.ty(a).clone(), self.ty(b).clone());
         if x.dtype != y.dtype || !x.dtype.is_float() {
-            let fault =
-                Diagnostic::error(codes::DTYPE_MISMATCH, op_span, format!("`@` of {} and {}", x.dtype, y.dtype))
-                    .label("both sides must have one float dtype")
-                    .help(match x.dtype.is_float() || y.dtype.is_float() {
-                        true => "convert one side: `f32(…)`",
-                        false => "convert both sides: `f32(a) @ f32(b)`",
-                    });
+            let headline = match x.dtype == y.dtype {
+                true => format!("`@` does not take {}", x.dtype),
+                false => format!("`@` mixes {} and {}", x.dtype, y.dtype),
+            };
+            let fault = Diagnostic::error(codes::DTYPE_MISMATCH, op_span, headline)
+                .label("both sides must have one float dtype")
+                .help(match x.dtype.is_float() || y.dtype.is_float() {
+                    true => "convert one side: `f32(…)`",
+                    false => "convert both sides: `f32(a) @ f32(b)`",
+                });
             let fault = self.with_declared(fault, &[a, b]);
             return self.fail(fault);
         }
         if x.rank() == 0 || y.rank() == 0 {
             return self.fail(
-                Diagnostic::error(codes::RANK_MISMATCH, op_span, format!("`@` of {x} and {y}"))
-                    .label("a scalar has no axis to contract")
+                Diagnostic::error(codes::RANK_MISMATCH, op_span, "`@` does not take a scalar")
+                    .label(format!("of {x} and {y} one has no axis to contract"))
                     .help("`*` multiplies element by element"),
             );
         }

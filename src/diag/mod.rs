@@ -124,6 +124,10 @@ impl Diagnostic {
 /// Sorts by place, drops repetitions (same code at the same place), and says whether any is an error.
 pub fn tidy(diagnostics: &mut Vec<Diagnostic>) -> bool {
     diagnostics.sort_by_key(|d| (d.span(), d.severity));
-    diagnostics.dedup_by(|b, a| a.code.id == b.code.id && a.span() == b.span());
+    let mut said = std::collections::BTreeSet::new();
+    diagnostics.retain(|d| {
+        let placeless = d.span().is_none().then(|| d.headline.clone());
+        said.insert((d.code.id, d.span(), placeless))
+    });
     diagnostics.iter().any(|d| d.severity == Severity::Error)
 }

@@ -16,7 +16,7 @@ fn look(_: &Context, task: &Task, found: &mut Vec<Diagnostic>) {
         _ => None,
     });
     if let Some(span) = written.filter(|_| batch > count) {
-        let headline = format!("a batch of {batch}, and {count} samples to learn from");
+        let headline = format!("a batch of {batch} is larger than the {count} samples to learn from");
         found.push(
             Diagnostic::warning(codes::BATCH_LARGER_THAN_DATA, span, headline)
                 .label("every epoch is one step")

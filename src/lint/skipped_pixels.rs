@@ -18,7 +18,7 @@ fn look(net: &Net, found: &mut Vec<Diagnostic>) {
         let wide = axes.filter_map(|((k, s), d)| Some((k.number()?, s.number()?, d.number()?)));
         // A 1x1 window with a stride is a way to shrink.
         let Some((kernel, stride, _)) = wide.into_iter().find(|&(k, s, d)| k > 1 && s > d * (k - 1) + 1) else { continue };
-        let headline = format!("windows of {kernel} that are {stride} apart");
+        let headline = format!("windows of {kernel} that are {stride} apart skip pixels");
         found.push(
             Diagnostic::warning(codes::SKIPPED_PIXELS, node.origin.span, headline)
                 .label("what lies between them is never looked at")

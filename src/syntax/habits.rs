@@ -284,8 +284,12 @@ impl Walk<'_, '_> {
     fn leaves(&self, token: usize) -> bool {
         let Some(open) = self.brackets.last().filter(|b| b.open != '{') else { return false };
         let outside = self.draft.scan.tokens[token].indent <= open.indent;
-        let goes_on = (0..token).rev().map(|t| self.kind(t)).find(|k| *k != Some(Kind::Newline));
-        let goes_on = matches!(goes_on, Some(Some(Kind::Comma | Kind::Open)));
+        let before = (0..token).rev().find(|&t| self.kind(t) != Some(Kind::Newline));
+        // Choices of a type: what follows is one of them, whatever stands behind it.
+        if before.is_some_and(|t| self.is(t, "|")) {
+            return false;
+        }
+        let goes_on = matches!(before.map(|t| self.kind(t)), Some(Some(Kind::Comma | Kind::Open)));
         self.kind(token) == Some(Kind::Word) && self.is(token + 1, "=") && (outside || !goes_on)
     }
 

@@ -6,7 +6,7 @@ use super::grammar::Rule;
 use super::lower::{Lower, Node, Parts, first_token, is_reserved};
 use crate::diag::codes;
 
-const NO_AS: &str = "a used name keeps its name: there is no `as`";
+const NO_AS: &str = "`use` has no `as`";
 const AN_ITEM: &str = "an item (`fn`, `model`, `train`, …)";
 pub(super) const END: &str = super::lower::SEPARATED;
 
@@ -177,9 +177,9 @@ impl<'t> Lower<'t> {
         let (headline, help) = match first_token(text) {
             "as" if file.len() == prefix.len() && prefix.len() > 1 => (NO_AS, format!("write `use {}`", path(prefix))),
             "as" => (NO_AS, format!("name what is used: `use {}.{{A, B}}`", path(file))),
-            "*" => ("each name that is used is written", format!("for instance `use {}.{{A, B}}`", path(file))),
+            "*" => ("`use` has no `*`", format!("name what is used, for instance `use {}.{{A, B}}`", path(file))),
             _ if text.starts_with('"') && prefix.is_empty() => {
-                ("a file is named without quotes", "`use nets.vision.Eye` is `Eye` of `nets/vision.nn`".to_string())
+                ("`use` takes no quotes", "`use nets.vision.Eye` is `Eye` of `nets/vision.nn`".to_string())
             }
             _ => return false,
         };
@@ -251,7 +251,7 @@ impl<'t> Lower<'t> {
                 return Some(WhereClause { left: *left, relation, right: *right, span });
             }
         }
-        let report = self.report(codes::SYNTAX, span, "`where` states a bound or names a dim");
+        let report = self.report(codes::SYNTAX, span, "this clause neither bounds nor names a dim");
         report.help.push("`where T <= context`, `where S = floor(T / 2)`".into());
         None
     }

@@ -190,7 +190,7 @@ fn what_is_wrong_is_said_where_it_is() {
         ),
         ("scan x_t in x along U with h = zeros([B, 8]) { h = h }", "there is no size `U` to scan along", "U"),
         ("scan x_t in x along S with h = zeros([B, 8]) { h = h }", "no axis is `S`", "S"),
-        ("scan x_t in x with h = zeros([B, 8]) { h = h }", "along which axis?", "x"),
+        ("scan x_t in x with h = zeros([B, 8]) { h = h }", "this scan does not name its axis", "x"),
         ("scan x_t in x along T by 2 with h = zeros([B, 8]) { h = h }", "a scan goes by 1 or by -1", "2"),
         ("scan x_t in x along T { x_t }", "this value is not used", "x_t"),
         ("yield y", "`yield` belongs in a `scan`", "yield y"),
