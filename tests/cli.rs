@@ -168,7 +168,7 @@ fn a_target_that_does_not_work_here_is_told() {
     } else {
         has(&String::from_utf8_lossy(&cuda.stderr), &["error[E0802]: the target cuda does not work here"]);
     }
-    assert_eq!(String::from_utf8_lossy(&run("cpu").stderr), "");
+    assert!(run("cpu").status.success());
 }
 
 const WRITER: &str = "
