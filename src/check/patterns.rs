@@ -355,7 +355,7 @@ impl Checker<'_> {
                         return None;
                     }
                     let text = self.size_text(&axis.size, axis.why);
-                    let headline = format!("{text} cannot be split by {rest} without a rest");
+                    let headline = format!("{text} is not divisible by {rest}");
                     let mut fault = pattern.fault(word.at, headline).label("the size of this is not whole");
                     for (at, text) in self.chain(axis.why).into_iter().take(2) {
                         fault = fault.also(at, text);

@@ -114,7 +114,7 @@ fn other_layouts_mean_the_same_and_keep_comments() {
 fn a_choice_of_a_type_stays_one_across_lines() {
     let text = "layer M {\n  forward(x: f32[B], m: f32[B] |\n// why\nnone\n= none) -> f32[B] { x + m }\n}\n";
     let out = prove("choice", text);
-    assert!(out.contains("// why\n      none = none"), "{out}");
+    assert!(out.contains("// why\n    none = none"), "{out}");
 }
 
 /// Half-typed files: nothing is lost, what is broken stays, and the second time changes nothing.
