@@ -32,7 +32,7 @@ function words() {
 /** The project's examples and models, with a line on each. */
 function examples() {
   const rows = (folder) =>
-    new Map([...read(top, folder, "README.md").matchAll(/^\| \[(\w+)\.nn\]\([^)]*\) \| ([^|]*) \|/gm)].map((m) => [m[1], m[2]]));
+    new Map([...read(top, folder, "README.md").matchAll(/^\| \[`?(\w+)\.nn`?\]\([^)]*\) \| ([^|]*) \|/gm)].map((m) => [m[1], m[2]]));
   const plain = (text = "") => text.replace(/[`*]/g, "").split(/[;:]/)[0].trim();
   return ["examples", "models"].flatMap((folder) => {
     const about = rows(folder);
