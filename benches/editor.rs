@@ -4,65 +4,20 @@
 #[path = "../tests/lsp/client.rs"]
 #[allow(dead_code)]
 mod client;
+#[path = "editor/text.rs"]
+mod text;
 
 use client::{Client, at};
-use nnc::ide::{Kind, Syntax, Target};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 const URI: &str = "file:///nowhere/big.nn";
 
-/// A file with its items renamed, so that several fit into one.
-fn renamed(text: &str, number: usize) -> String {
-    let syntax = Syntax::of(text);
-    let mut edits = Vec::new();
-    for mention in &syntax.names.mentions {
-        let Target::Symbol(at) = mention.target else { continue };
-        let symbol = &syntax.names.symbols[at];
-        if !symbol.kind.is_item() {
-            continue;
-        }
-        let word = &text[mention.span.range()];
-        let nameless = symbol.kind == Kind::Task && symbol.span.start == symbol.full.start;
-        let new = match nameless && mention.binds {
-            true => format!("{word} {word}_{number}"),
-            false => format!("{word}_{number}"),
-        };
-        edits.push((mention.span.range(), new));
-    }
-    let mut out = text.to_string();
-    edits.sort_by_key(|(r, _)| r.start);
-    for (range, new) in edits.into_iter().rev() {
-        out.replace_range(range, &new);
-    }
-    out
-}
-
-fn big(lines: usize) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    for folder in ["models", "examples"] {
-        files.extend(std::fs::read_dir(root.join(folder)).unwrap().map(|e| e.unwrap().path()));
-    }
-    files.sort();
-    files.retain(|p| p.extension().is_some_and(|e| e == "nn") && !p.ends_with("wrong_flatten.nn"));
-    let mut out = String::new();
-    let mut number = 0;
-    while out.lines().count() < lines {
-        let text = std::fs::read_to_string(&files[number % files.len()]).unwrap();
-        out += &renamed(&text, number);
-        out.push('\n');
-        number += 1;
-    }
-    out
-}
-
 fn show(what: &str, mut times: Vec<Duration>) {
     times.sort();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let at = |share: f64| times[((times.len() - 1) as f64 * share).ceil() as usize].as_secs_f64() * 1e3;
     println!(
-        "{what:32} {:4} times   median {:7.2} ms   p95 {:7.2} ms   most {:7.2} ms",
+        "{what:40} {:5} times   p50 {:7.2} ms   p95 {:7.2} ms   max {:7.2} ms",
         times.len(),
         at(0.5),
         at(0.95),
@@ -70,14 +25,16 @@ fn show(what: &str, mut times: Vec<Duration>) {
     );
 }
 
+/// A figure of a process, as Linux tells it.
 fn memory(process: u32, what: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with(what)).unwrap_or("").to_string();
-    line.trim_start_matches(what).trim_start_matches(':').trim().to_string()
+    let line = status.lines().find(|l| l.starts_with(what)).unwrap_or("");
+    let kilobytes = line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok());
+    kilobytes.map_or("unknown".into(), |k| format!("{:.1} MiB", k / 1024.0))
 }
 
 fn main() {
-    let mut text = big(2000);
+    let mut text = text::big(2000);
     let (mut client, _) = Client::start(json!({}), Value::Null);
     let started = Instant::now();
     client.open(URI, &text);
@@ -88,14 +45,17 @@ fn main() {
         text.lines().count(),
         started.elapsed().as_secs_f64() * 1e3
     );
+    println!("peak memory after opening {}", memory(client.process(), "VmHWM"));
     let mut version = 1;
-    let (mut checks, mut hovers, mut completions) = (Vec::new(), Vec::new(), Vec::new());
-    // In the body of every tenth layer or function a line is typed.
-    let places: Vec<usize> = text.match_indices(") {\n    ").map(|(i, m)| i + m.len()).step_by(6).collect();
+    let (mut checks, mut users, mut everything) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut hovers, mut idle, mut meanwhile) = (Vec::new(), Vec::new(), Vec::new());
+    // In the bodies of layers, functions and steps all over the file a line is typed.
+    let places: Vec<usize> = text.match_indices(") {\n    ").map(|(i, m)| i + m.len()).step_by(3).collect();
     let line = "typed_1 = 2 * 3 + relu(4)";
     let mut moved = 0;
     for place in places {
         let mut offset = place + moved;
+        let mut sent = Instant::now();
         for (n, key) in line.chars().chain("\n    ".chars()).enumerate() {
             let start = at(&text, offset);
             text.insert(offset, key);
@@ -104,26 +64,43 @@ fn main() {
             version += 1;
             let change = json!([{ "range": { "start": start, "end": start }, "text": key.to_string() }]);
             let doc = json!({ "uri": URI, "version": version });
-            let sent = Instant::now();
-            client.notify("textDocument/didChange", json!({ "textDocument": doc, "contentChanges": change }));
             let point = json!({ "textDocument": { "uri": URI }, "position": at(&text, offset) });
+            sent = Instant::now();
+            client.notify("textDocument/didChange", json!({ "textDocument": doc, "contentChanges": change }));
             if n % 3 == 0 {
                 // While the check is under way.
                 let asked = Instant::now();
                 client.request("textDocument/completion", point.clone());
-                completions.push(asked.elapsed());
+                meanwhile.push(asked.elapsed());
             }
             client.wait("textDocument/publishDiagnostics", |p| p["version"] == json!(version));
             checks.push(sent.elapsed());
             let asked = Instant::now();
-            client.request("textDocument/hover", point);
+            client.request("textDocument/hover", point.clone());
             hovers.push(asked.elapsed());
-            client.inbox.clear();
         }
+        // A pause: first those that name what was typed into are checked, then everything.
+        client.wait("textDocument/publishDiagnostics", |p| p["version"] == json!(version));
+        users.push(sent.elapsed());
+        client.wait("textDocument/publishDiagnostics", |p| p["version"] == json!(version));
+        everything.push(sent.elapsed());
+        let point = json!({ "textDocument": { "uri": URI }, "position": at(&text, offset) });
+        for method in ["textDocument/completion", "textDocument/hover"].repeat(4) {
+            let asked = Instant::now();
+            client.request(method, point.clone());
+            match method {
+                "textDocument/hover" => hovers.push(asked.elapsed()),
+                _ => idle.push(asked.elapsed()),
+            }
+        }
+        client.inbox.clear();
     }
     show("diagnostics after a keystroke", checks);
+    show("with all that name what was changed", users);
+    show("with everything, after a pause of 300 ms", everything);
+    show("completion", idle);
+    show("completion while checking", meanwhile);
     show("hover", hovers);
-    show("completion while checking", completions);
-    println!("memory {}, at most {}", memory(client.process(), "VmRSS"), memory(client.process(), "VmHWM"));
+    println!("peak memory {}", memory(client.process(), "VmHWM"));
     client.end();
 }

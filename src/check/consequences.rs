@@ -1,20 +1,33 @@
 //! One mistake, one message: of the checker's findings those are dropped that faults of syntax explain, and those that others
 //! among them explain.
 
-use crate::diag::{Diagnostic, Label, Severity, codes};
+use crate::diag::{self, Diagnostic, Label, Severity, codes};
 use crate::source::{Sources, Span};
 use crate::syntax::ast::{File, Item, ItemKind, MemberKind, TaskStmtKind};
 use std::collections::BTreeSet;
 
 /// An item of the file as far as the text around it goes: its name and place, and its own names with what they are bound to.
-pub struct Place {
+struct Place {
     name: String,
     span: Span,
     binds: Vec<(String, Span)>,
 }
 
-pub fn places(file: &File) -> Vec<Place> {
-    file.items.iter().map(|i| Place { name: name_of(i), span: i.span, binds: binds_of(i) }).collect()
+/// The items of a program's files.
+pub struct Places(Vec<Place>);
+
+impl Places {
+    pub fn of<'f>(files: impl Iterator<Item = &'f File>) -> Places {
+        let items = files.flat_map(|f| &f.items);
+        Places(items.map(|i| Place { name: name_of(i), span: i.span, binds: binds_of(i) }).collect())
+    }
+
+    /// Leaves of what was found, beside what was said of the syntax, what is worth saying.
+    pub fn worth_saying(&self, found: &mut Vec<Diagnostic>, syntax: &[Diagnostic], sources: &Sources) {
+        drop(found, syntax, &self.0, sources);
+        diag::tidy(found);
+        merge(found, &self.0);
+    }
 }
 
 fn binds_of(item: &Item) -> Vec<(String, Span)> {
@@ -51,7 +64,7 @@ fn name_of(item: &Item) -> String {
 
 /// Drops what may follow from a fault of syntax: findings on its line, findings that speak of a name on its line or of the
 /// item that it is in, and, in that item, that something is missing or unused.
-pub fn drop(found: &mut Vec<Diagnostic>, syntax: &[Diagnostic], items: &[Place], sources: &Sources) {
+fn drop(found: &mut Vec<Diagnostic>, syntax: &[Diagnostic], items: &[Place], sources: &Sources) {
     if syntax.is_empty() {
         return;
     }
@@ -108,7 +121,7 @@ pub fn drop(found: &mut Vec<Diagnostic>, syntax: &[Diagnostic], items: &[Place],
 }
 
 /// Of errors at one place the first stays; a name that one item misses several times is told once, with its other places.
-pub fn merge(found: &mut Vec<Diagnostic>, items: &[Place]) {
+fn merge(found: &mut Vec<Diagnostic>, items: &[Place]) {
     let item_of = |s: Span| items.iter().position(|i| i.span.file == s.file && i.span.contains(s.start as usize));
     let mut kept: Vec<Diagnostic> = Vec::new();
     for d in std::mem::take(found) {

@@ -252,6 +252,8 @@ pub struct Checker<'a> {
     pub defs: BTreeMap<String, (Def, Span)>,
     pub names: super::names::Names,
     pub found: Vec<Diagnostic>,
+    /// The item at hand, by the place of its name.
+    pub item: Option<Span>,
     pub reasons: Vec<Reason>,
     pub sheet: Sheet,
     pub init: Sheet,
@@ -318,7 +320,7 @@ pub struct Checker<'a> {
     /// Bindings of the tasks checked so far.
     pub task_scopes: BTreeMap<String, Vec<(String, Value)>>,
     /// What an editor wants to know, if one asks.
-    pub watch: Option<super::seen::Watch>,
+    pub watch: Option<super::seen::Watch<'a>>,
 }
 
 impl Checker<'_> {
@@ -330,6 +332,7 @@ impl Checker<'_> {
                 primary.span = blamed;
             }
         }
+        diagnostic.item = self.item;
         diagnostic.secondary.retain(|l| !self.sources.file(l.span.file).builtin);
         self.found.push(diagnostic);
     }

@@ -78,7 +78,7 @@ impl Checker<'_> {
                 rows = std::mem::take(&mut self.rows);
                 rows.retain(|r| seen.insert(r.path.clone()));
                 if let Def::Layer(decl) = def {
-                    self.sight_declaration(decl, &rows);
+                    self.sight_declaration(decl);
                 }
             }
         }

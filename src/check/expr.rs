@@ -23,6 +23,9 @@ impl Checker<'_> {
             );
         }
         self.steps += 1;
+        if self.steps.is_multiple_of(64) {
+            self.give_way();
+        }
         if self.steps >= super::context::MOST_STEPS {
             return self.too_large(expr.span);
         }

@@ -53,6 +53,7 @@ mod values;
 mod vmap;
 
 pub use applied::{Applied, Callee};
+pub use consequences::Places;
 pub use context::{DataFacts, Facts, FieldFacts};
 pub use generation::GENERATE_SETTINGS;
 pub use library::{FILES as LIBRARY_FILES, Library};
@@ -60,12 +61,12 @@ pub use names::Uses;
 pub use pipeline::as_tokenizer;
 pub use precision::PRECISIONS;
 pub use program::*;
-pub use seen::{FieldSeen, Seen, Sight, Sights, Watch};
+pub use seen::{Cancelled, FieldSeen, Seen, Sight, Sights, Watch};
 pub use special_docs::{SPECIALS, Special};
 pub use tasks::SETTINGS;
 pub use values::{Callable, DataValue, Given, OptimizerValue, Stage, Tag, TextValue, TokenizerValue, Value};
 
-use crate::diag::{self, Diagnostic, codes, suggest};
+use crate::diag::{Diagnostic, codes, suggest};
 use crate::source::Sources;
 use crate::syntax::ast::{Expr, ExprKind, File, ItemKind, TaskKind, TaskStmtKind};
 use crate::syntax::walk::{each_expr, each_expr_of};
@@ -86,21 +87,21 @@ pub fn check_parsed(
     syntax: &[Diagnostic],
     data: &dyn DataFacts,
 ) -> (Program, Vec<Diagnostic>) {
-    let (program, found, _) = check_watched(sources, file, uses, syntax, data, None);
+    let places = Places::of(uses.files.iter().map(|(_, f)| f).chain([&file]));
+    let (program, mut found, _) = check_watched(sources, file, uses, data, None);
+    places.worth_saying(&mut found, syntax, sources);
     (program, found)
 }
 
-/// The same for editors: also gives what was seen at each place of the user's files, if a watch is set.
+/// The same for editors: gives all that was found, of which [`Places::worth_saying`] chooses, and what was seen at each place
+/// of the user's files, if a watch is set.
 pub fn check_watched(
     sources: &mut Sources,
     file: File,
     uses: Uses,
-    syntax: &[Diagnostic],
     data: &dyn DataFacts,
     watch: Option<Watch>,
 ) -> (Program, Vec<Diagnostic>, Sights) {
-    let all = uses.files.iter().map(|(_, f)| f).chain([&file]);
-    let places: Vec<_> = all.flat_map(consequences::places).collect();
     let mut checker = Checker {
         sources,
         library: Library::default(),
@@ -108,6 +109,7 @@ pub fn check_watched(
         defs: BTreeMap::new(),
         names: names::Names::default(),
         found: Vec::new(),
+        item: None,
         reasons: Vec::new(),
         sheet: Sheet::default(),
         init: Sheet::default(),
@@ -148,13 +150,14 @@ pub fn check_watched(
         task_scopes: BTreeMap::new(),
         watch,
     };
+    if let Some(watch) = &mut checker.watch {
+        checker.broken = std::mem::take(&mut watch.broken);
+        checker.doubtful = std::mem::take(&mut watch.doubtful);
+    }
     let program = checker.run(file, uses);
-    let sights = checker.watch.take().map_or_else(Sights::default, |w| w.sights);
-    let mut found = checker.found;
-    consequences::drop(&mut found, syntax, &places, sources);
-    diag::tidy(&mut found);
-    consequences::merge(&mut found, &places);
-    (program, found, sights)
+    let mut sights = checker.watch.take().map_or_else(Sights::default, |w| w.sights);
+    (sights.broken, sights.doubtful) = (checker.broken, checker.doubtful);
+    (program, checker.found, sights)
 }
 
 impl Checker<'_> {
@@ -163,12 +166,14 @@ impl Checker<'_> {
         self.fields_read = &self.read_elsewhere | &fields_of_layers(&file);
         let names::Declared { items, mut tasks } = self.declare_files(file, uses);
         let mut program = Program::default();
+        self.order_of_items(&items);
         for (key, name) in &items {
             let Some((def, place)) = self.defs.get(key).cloned() else { continue };
             if !self.is_watched(place) {
                 continue;
             }
             let drafts = self.drafts.len();
+            self.item = Some(place);
             let rows = self.declaration(name, &def);
             if let Def::Layer(decl) = &def
                 && decl.is_model
@@ -186,6 +191,7 @@ impl Checker<'_> {
                 && self.is_watched(span)
             {
                 let mut scope = context::Scope::new(span.file);
+                self.item = Some(span);
                 self.sheet = Sheet::default();
                 if let Some(value) = self.name_value(name, span, &mut scope) {
                     self.sight(span, &value);
@@ -195,12 +201,15 @@ impl Checker<'_> {
         // Tasks that train come first: the others speak of their nets.
         tasks.sort_by_key(|(_, decl): &(String, Rc<crate::syntax::ast::TaskDecl>)| decl.kind != TaskKind::Train);
         for (number, (_, decl)) in tasks.iter().enumerate() {
+            let place = decl.name.as_ref().map_or(decl.word, |n| n.span);
             if let Some(watch) = &mut self.watch {
+                watch.sights.order.push(place);
                 watch.sights.tasks.push(decl.name.as_ref().map_or(decl.kind.word().into(), |n| n.name.clone()));
             }
-            if !self.is_watched(decl.name.as_ref().map_or(decl.word, |n| n.span)) {
+            if !self.is_watched(place) {
                 continue;
             }
+            self.item = Some(place);
             self.calls.clear();
             self.active.clear();
             if let Some(task) = self.task(decl, number) {
@@ -213,9 +222,11 @@ impl Checker<'_> {
             if let Some((Def::Data(_), span)) = self.defs.get(key).cloned()
                 && !self.used_data.contains(key)
             {
+                self.item = Some(span);
                 self.unused_data(name, span);
             }
         }
+        self.item = None;
         let mut init = std::mem::take(&mut self.init).graph;
         for (i, var) in self.vars.iter().enumerate() {
             let kind = crate::graph::OutputKind::Update(crate::ops::VarId(i as u32));

@@ -1,8 +1,8 @@
 //! What expressions and names turned out to be, for editors: in goes each value as it is evaluated, out comes a table from
 //! places of the user's files to what was there. Nothing in checking reads it, and it is only kept where somebody asks.
 
-use super::context::{Checker, Facts, InstanceKind};
-use super::program::{LayerRow, VarKind};
+use super::context::{Checker, Def, Facts, InstanceKind};
+use super::program::VarKind;
 use super::values::{Callable, Tag, Value};
 use crate::dims::Dim;
 use crate::graph::TensorType;
@@ -10,6 +10,7 @@ use crate::ops::DType;
 use crate::source::Span;
 use crate::syntax::ast::LayerDecl;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A value, without anything that belongs to the check that made it.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +58,7 @@ pub enum Seen {
 pub struct Sight {
     /// The task by its number; none while the declaration was checked on its own, with sizes known by name.
     pub task: Option<usize>,
-    pub seen: Seen,
+    pub seen: Arc<Seen>,
 }
 
 /// A field of a task's data, with the sizes of one sample where they are known.
@@ -81,11 +82,14 @@ pub struct Sights {
     /// What the data of each task holds, by the place of the task's word.
     pub fields: BTreeMap<Span, Vec<FieldSeen>>,
     /// By the place of a layer's name.
-    pub parameters: BTreeMap<Span, OwnParameters>,
-    /// Tables of layers of declarations checked on their own, by the place of a layer's name.
-    pub rows: BTreeMap<Span, Vec<LayerRow>>,
+    pub parameters: BTreeMap<Span, Arc<OwnParameters>>,
     /// Names of tasks by number.
     pub tasks: Vec<String>,
+    /// Items in the order in which they are checked, by the places of their names.
+    pub order: Vec<Span>,
+    /// Declarations with faults of their own, and those of them whose signature is in doubt.
+    pub broken: BTreeSet<Span>,
+    pub doubtful: BTreeSet<Span>,
 }
 
 /// Different sights kept of one place: more is not shown anyway.
@@ -93,11 +97,19 @@ const MOST_SIGHTS: usize = 6;
 
 /// What an editor asks of a check.
 #[derive(Default)]
-pub struct Watch {
+pub struct Watch<'a> {
     pub sights: Sights,
     /// The items to evaluate, by the places of their names; all if none. The others are only declared.
     pub only: Option<BTreeSet<Span>>,
+    /// Of those, what is known of their faults.
+    pub broken: BTreeSet<Span>,
+    pub doubtful: BTreeSet<Span>,
+    /// Asked now and then: whether nobody wants the answer any more. The check then unwinds with [`Cancelled`].
+    pub cancelled: Option<&'a dyn Fn() -> bool>,
 }
+
+/// What a check that nobody wants any more unwinds with.
+pub struct Cancelled;
 
 impl Checker<'_> {
     /// Notes a value that an expression or a name of the user's has.
@@ -109,9 +121,8 @@ impl Checker<'_> {
         let task = (!self.generic).then_some(self.task);
         let Some(watch) = &mut self.watch else { return };
         let sights = watch.sights.values.entry(span).or_default();
-        let sight = Sight { task, seen };
-        if sights.len() < MOST_SIGHTS && !sights.contains(&sight) {
-            sights.push(sight);
+        if sights.len() < MOST_SIGHTS && !sights.iter().any(|s| s.task == task && *s.seen == seen) {
+            sights.push(Sight { task, seen: Arc::new(seen) });
         }
     }
 
@@ -188,13 +199,31 @@ impl Checker<'_> {
         watch.sights.fields.insert(task, fields.chain(texts).collect());
     }
 
-    /// Notes the parameters and the table of a layer that was checked on its own.
-    pub fn sight_declaration(&mut self, decl: &LayerDecl, rows: &[LayerRow]) {
+    /// Notes the parameters of a layer that was checked on its own.
+    pub fn sight_declaration(&mut self, decl: &LayerDecl) {
         let Some(watch) = &mut self.watch else { return };
         let learned = self.vars.iter().filter(|v| v.kind == VarKind::Param);
         let parameters = learned.map(|v| (v.path.clone(), v.ty.clone())).collect();
-        watch.sights.parameters.insert(decl.name.span, parameters);
-        watch.sights.rows.insert(decl.name.span, rows.to_vec());
+        watch.sights.parameters.insert(decl.name.span, Arc::new(parameters));
+    }
+
+    /// Notes in which order items are checked.
+    pub fn order_of_items(&mut self, items: &[(String, String)]) {
+        let Some(watch) = &mut self.watch else { return };
+        for values in [false, true] {
+            let defs = items.iter().filter_map(|(key, _)| self.defs.get(key));
+            let of = defs.filter(|(def, _)| matches!(def, Def::Const(_) | Def::Data(_)) == values);
+            watch.sights.order.extend(of.map(|(_, span)| *span));
+        }
+    }
+
+    /// Ends a check that nobody wants any more.
+    pub fn give_way(&self) {
+        if let Some(cancelled) = self.watch.as_ref().and_then(|w| w.cancelled)
+            && cancelled()
+        {
+            std::panic::resume_unwind(Box::new(Cancelled));
+        }
     }
 
     /// Whether an item is to be evaluated, by the place of its name.

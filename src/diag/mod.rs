@@ -60,6 +60,8 @@ pub struct Diagnostic {
     pub help: Vec<String>,
     pub fixes: Vec<Fix>,
     pub trace: Vec<Frame>,
+    /// The item whose check found it, by the place of its name; none where it is of no item.
+    pub item: Option<Span>,
 }
 
 impl Diagnostic {
@@ -74,6 +76,7 @@ impl Diagnostic {
             help: Vec::new(),
             fixes: Vec::new(),
             trace: Vec::new(),
+            item: None,
         }
     }
 
@@ -114,6 +117,23 @@ impl Diagnostic {
     pub fn fix(mut self, title: impl Into<String>, edits: Vec<(Span, String)>, certain: bool) -> Diagnostic {
         self.fixes.push(Fix { title: title.into(), edits, certain });
         self
+    }
+
+    /// The same with every place moved; none if one of them is no longer there.
+    pub fn with_spans(mut self, to: &mut dyn FnMut(Span) -> Option<Span>) -> Option<Diagnostic> {
+        for label in self.primary.iter_mut().chain(&mut self.secondary) {
+            label.span = to(label.span)?;
+        }
+        for frame in &mut self.trace {
+            frame.span = to(frame.span)?;
+        }
+        for (span, _) in self.fixes.iter_mut().flat_map(|f| &mut f.edits) {
+            *span = to(*span)?;
+        }
+        if let Some(item) = &mut self.item {
+            *item = to(*item)?;
+        }
+        Some(self)
     }
 
     pub fn span(&self) -> Option<Span> {

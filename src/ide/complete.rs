@@ -184,11 +184,11 @@ impl Context<'_> {
             self.add("classes", CompletionKind::Size, "int", "The number of classes of the label.", 0);
             self.add("count", CompletionKind::Size, "int", "The number of samples to train on.", 0);
         }
-        let mut seen: Vec<Seen> = a.sights(base.clone()).iter().map(|s| s.seen.clone()).collect();
+        let mut seen: Vec<Seen> = a.sights(base.clone()).iter().map(|s| Seen::clone(&s.seen)).collect();
         if seen.is_empty()
             && let Some(number) = self.visible(a.text().get(base.clone()).unwrap_or(""))
         {
-            seen.extend(a.seen(a.names().symbols[number].span).iter().map(|s| s.seen.clone()));
+            seen.extend(a.seen(a.names().symbols[number].span).iter().map(|s| Seen::clone(&s.seen)));
         }
         for seen in &seen {
             if let Seen::Layer { links, decl: None, .. } = seen {
@@ -542,7 +542,7 @@ impl Context<'_> {
                 Kind::Member | Kind::Binding => super::goto::callee_at(a, symbol.span).filter(|d| d.made),
                 _ => None,
             };
-            let chain = a.seen(symbol.span).iter().any(|s| matches!(s.seen, Seen::Layer { decl: None, .. }));
+            let chain = a.seen(symbol.span).iter().any(|s| matches!(*s.seen, Seen::Layer { decl: None, .. }));
             let Some(callee) = callee else {
                 if chain && value.is_some() {
                     self.add(&symbol.name, CompletionKind::Member, "a chain", &symbol.docs, 0);

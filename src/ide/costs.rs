@@ -1,10 +1,10 @@
 //! What tasks cost: operations of a sample and the memory of a step. Takes longer than a keystroke, so it is asked for apart.
 
-use super::facts::program;
+use super::facts::look;
 use super::hover::below;
 use super::{Input, Syntax};
 use crate::build::{self, Sizes};
-use crate::check::Task;
+use crate::check::{Cancelled, Task};
 use crate::engine::Entry;
 use crate::engine::planned::plan_entry;
 use crate::ops;
@@ -37,9 +37,12 @@ impl TaskCosts {
 
 /// Works out the costs. `threads` is what a step is cut for.
 pub fn costs(input: &Input, syntax: &Syntax, threads: usize) -> Costs {
-    let (program, ..) = program(input, syntax);
+    let (program, _) = look(input, syntax, None);
     let mut tasks = Vec::new();
     for task in program.tasks.iter().filter(|t| t.whole) {
+        if input.cancelled.is_some_and(|c| c()) {
+            std::panic::resume_unwind(Box::new(Cancelled));
+        }
         let entry = if task.train.is_some() { Entry::Train } else { Entry::Eval };
         let batch = task.settings.batch.unwrap_or(0);
         let plan = plan_entry(&program, task, entry, batch, threads).ok();

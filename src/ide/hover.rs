@@ -49,7 +49,7 @@ fn shapes(a: &Analysis, range: Range<usize>, name: &str, out: &mut String) -> bo
     let own = sights.iter().find(|s| s.task.is_none()).or(sights.first());
     let Some(own) = own else { return false };
     let shown = show::value(&own.seen);
-    let line = match &own.seen {
+    let line = match &*own.seen {
         _ if name.is_empty() => shown.clone(),
         Seen::Tensor { .. } | Seen::Tuple(_) => format!("{name}: {shown}"),
         Seen::Layer { name: layer, decl: Some(_), .. } => format!("{name} = {layer}"),
@@ -60,7 +60,7 @@ fn shapes(a: &Analysis, range: Range<usize>, name: &str, out: &mut String) -> bo
     for sight in sights.iter().filter(|s| s.task.is_some()) {
         let text = show::value(&sight.seen);
         let task = a.task_name(sight).unwrap_or("a task");
-        if text != shown && !matches!(sight.seen, Seen::Layer { .. }) && !told.contains(&text) {
+        if text != shown && !matches!(*sight.seen, Seen::Layer { .. }) && !told.contains(&text) {
             let _ = writeln!(out, "in `{task}`: `{text}`{}  ", size(&sight.seen));
             told.push(text);
         }
@@ -151,7 +151,7 @@ fn with_docs(mut out: String, docs: &str) -> String {
 fn paths(a: &Analysis, symbol: &Symbol, out: &mut String) {
     for sight in a.seen(symbol.span).iter().filter(|s| s.task.is_some()) {
         let Some(task) = a.facts.tasks.iter().find(|t| Some(t.number) == sight.task) else { continue };
-        let Seen::Layer { path, .. } = &sight.seen else { continue };
+        let Seen::Layer { path, .. } = &*sight.seen else { continue };
         let (count, bytes) = counted(task.vars.iter().filter(|(p, k, _)| *k == VarKind::Param && below(path, p)));
         let Some(count) = count else { continue };
         let _ = write!(out, "\n`{}.{path}`: {} parameters, {}", task.name, show::grouped(count), show::bytes(bytes));
@@ -247,7 +247,7 @@ pub(super) fn values_of_dim(a: &Analysis, symbol: &Symbol) -> Vec<(String, Strin
             let Some(at) = dims.iter().position(named) else { continue };
             let rest = dims.iter().position(|d| matches!(d, DimExpr::Rest(..)));
             for sight in a.seen(param.name.span).iter().filter(|s| s.task.is_some()) {
-                let Seen::Tensor { ty, .. } = &sight.seen else { continue };
+                let Seen::Tensor { ty, .. } = &*sight.seen else { continue };
                 let at = match rest {
                     Some(rest) if rest < at => (ty.shape.len() + at).checked_sub(dims.len()),
                     _ => Some(at),
@@ -351,7 +351,7 @@ fn call_result(a: &Analysis, callee: Span) -> Option<Seen> {
         if is_it {
             let tensor = |s: &&crate::check::Sight| show::shape(&s.seen).is_some();
             if let Some(sight) = a.seen(e.span).iter().find(tensor) {
-                found = Some(sight.seen.clone());
+                found = Some(Seen::clone(&sight.seen));
             }
         }
     });

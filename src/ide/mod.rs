@@ -27,7 +27,7 @@ mod summary;
 mod tokens;
 
 pub use actions::{Action, actions};
-pub use again::check_again;
+pub use again::{Reach, check_again};
 pub use complete::{Completion, CompletionKind, ListFolder, complete};
 pub use costs::{Costs, TaskCosts, costs, forward_flops};
 pub use facts::{Facts, Input, TaskFacts, check, item_name};
@@ -69,6 +69,19 @@ impl Syntax {
     pub fn of(text: impl Into<Arc<str>>) -> Syntax {
         let text = text.into();
         let (tree, diagnostics) = syntax::parse(&text, MAIN);
+        Syntax::new(text, tree, diagnostics)
+    }
+
+    /// Reads a text of which this is an earlier state: the same as [`Syntax::of`], in the time that the edit takes.
+    pub fn edited(&self, text: impl Into<Arc<str>>) -> Syntax {
+        let text = text.into();
+        match syntax::parse_again(&self.tree, &self.diagnostics, &self.text, &text, MAIN) {
+            Some((tree, diagnostics)) => Syntax::new(text, tree, diagnostics),
+            None => Syntax::of(text),
+        }
+    }
+
+    fn new(text: Arc<str>, tree: File, diagnostics: Vec<Diagnostic>) -> Syntax {
         let names = Names::of(&tree);
         Syntax { text, tree: Arc::new(tree), names: Arc::new(names), diagnostics }
     }

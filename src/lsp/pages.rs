@@ -3,8 +3,10 @@
 
 use crate::check::LIBRARY_FILES;
 use crate::diag::codes;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// The folder of this version's texts.
 fn folder() -> PathBuf {
@@ -32,7 +34,11 @@ pub fn code(id: &str) -> Option<PathBuf> {
 
 /// The path, once the text stands there.
 fn written(path: &Path, text: &str) -> Option<PathBuf> {
-    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+    // What this process looked at before is only looked for.
+    static SEEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut seen = SEEN.lock().ok()?;
+    if seen.contains(path) && path.exists() || fs::read_to_string(path).is_ok_and(|old| old == text) {
+        seen.insert(path.to_path_buf());
         return Some(path.to_path_buf());
     }
     fs::create_dir_all(path.parent()?).ok()?;

@@ -173,6 +173,7 @@ pub(super) fn refused(why: String) -> (ErrorCode, String) {
 
 fn hover(server: &Server, at: &TextDocumentPositionParams) -> Answer {
     let (doc, offset) = place(server, at)?;
+    server.want_costs(doc);
     let found = ide::hover(&doc.analysis(), offset);
     Ok(json!(found.map(|h| json!({
         "contents": convert::markdown(h.text),

@@ -5,7 +5,7 @@ use super::pages;
 use super::requests;
 use super::settings::Settings;
 use super::text::{Encoding, Lines};
-use super::worker::{self, Done, Job};
+use super::worker::{self, Done, Job, Work};
 use crate::ide::{Analysis, Costs, Edit, Facts, Shift, Syntax};
 use crossbeam_channel::{Receiver, Sender};
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response};
@@ -14,9 +14,11 @@ use lsp_types::{
     TextDocumentContentChangeEvent,
 };
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// After the last keystroke: when all of a text is checked again, and when its costs are worked out.
@@ -36,6 +38,12 @@ pub struct Document {
     /// Whether all of it was looked at.
     pub whole: bool,
     pub costs: Option<Arc<Costs>>,
+    /// The version that the costs are of.
+    costs_of: Option<i32>,
+    /// Somebody asked what it costs.
+    wants_costs: Cell<bool>,
+    /// A look at all of it is under way.
+    asked: Cell<bool>,
     /// Edits since the text of the facts, with the version that each led to.
     edits: Vec<(i32, Edit)>,
     /// When it last changed.
@@ -56,6 +64,9 @@ impl Document {
             checked: None,
             whole: false,
             costs: None,
+            costs_of: None,
+            wants_costs: Cell::new(false),
+            asked: Cell::new(false),
             edits: Vec::new(),
             touched: Instant::now(),
         }
@@ -75,6 +86,11 @@ impl Document {
     /// Whether the facts are of the text at hand.
     pub fn is_fresh(&self) -> bool {
         self.checked == Some(self.version)
+    }
+
+    /// Whether a pause is to be used.
+    fn is_unsettled(&self) -> bool {
+        !self.whole || self.wants_costs.get()
     }
 
     pub fn offset(&self, at: Position) -> usize {
@@ -102,17 +118,20 @@ impl Document {
             self.lines = Lines::new(&text, self.encoding);
         }
         self.version = version;
-        self.syntax = Arc::new(Syntax::of(text));
+        self.syntax = Arc::new(self.syntax.edited(text));
         self.touched = Instant::now();
     }
 
-    fn learn(&mut self, version: i32, facts: Arc<Facts>, whole: bool) {
+    fn learn(&mut self, version: i32, facts: Arc<Facts>, work: Work) {
         // Of two answers the one about the later text is kept.
         if self.checked.is_some_and(|c| c > version) {
             return;
         }
         self.edits.retain(|(v, _)| *v > version);
-        (self.facts, self.checked, self.whole) = (facts, Some(version), whole);
+        (self.facts, self.checked, self.whole) = (facts, Some(version), work == Work::Whole);
+        if work != Work::Users {
+            self.asked.set(false);
+        }
     }
 }
 
@@ -136,13 +155,12 @@ pub struct Server<'c> {
     pub encoding: Encoding,
     pub roots: Vec<PathBuf>,
     pub documents: BTreeMap<String, Document>,
-    checks: Sender<Job>,
-    cost_jobs: Sender<Job>,
+    jobs: Sender<Job>,
+    /// Edits of the session, which whoever checks looks at.
+    edits: Arc<AtomicU64>,
     answers: Receiver<Done>,
     /// Requests that wait until a text is checked.
     waiting: Vec<Request>,
-    /// Files whose whole check or costs are still to be asked for.
-    unsettled: Vec<String>,
     next_id: i32,
 }
 
@@ -182,7 +200,8 @@ impl<'c> Server<'c> {
             "serverInfo": { "name": "nnc", "version": env!("CARGO_PKG_VERSION") },
         });
         connection.initialize_finish(id, answer).map_err(|e| e.to_string())?;
-        let (checks, cost_jobs, answers) = worker::start().map_err(|e| e.to_string())?;
+        let edits = Arc::new(AtomicU64::new(0));
+        let (jobs, answers) = worker::start(edits.clone()).map_err(|e| e.to_string())?;
         Ok(Server {
             connection,
             settings,
@@ -190,11 +209,10 @@ impl<'c> Server<'c> {
             encoding,
             roots,
             documents: BTreeMap::new(),
-            checks,
-            cost_jobs,
+            jobs,
+            edits,
             answers,
             waiting: Vec::new(),
-            unsettled: Vec::new(),
             next_id: 0,
         })
     }
@@ -205,9 +223,9 @@ impl<'c> Server<'c> {
     /// The client does not keep to the protocol.
     pub fn run(mut self) -> Result<(), String> {
         loop {
-            let pause = match self.unsettled.is_empty() {
-                true => Duration::from_secs(3600),
-                false => Duration::from_millis(50),
+            let pause = match self.documents.values().any(Document::is_unsettled) {
+                true => Duration::from_millis(50),
+                false => Duration::from_secs(3600),
             };
             crossbeam_channel::select! {
                 recv(self.connection.receiver) -> message => {
@@ -278,7 +296,7 @@ impl<'c> Server<'c> {
                 let item = params.text_document;
                 let doc = Document::new(item.uri.0.clone(), item.version, item.text, self.encoding);
                 self.documents.insert(item.uri.0.clone(), doc);
-                self.check(&item.uri.0, true);
+                self.check(&item.uri.0, Work::Whole);
                 self.check_others(&item.uri.0);
             }
             "textDocument/didChange" => {
@@ -286,21 +304,22 @@ impl<'c> Server<'c> {
                 let uri = params.text_document.text_document_identifier.uri.0;
                 let version = params.text_document.version;
                 if let Some(doc) = self.documents.get_mut(&uri) {
+                    // What takes long gives way before the text is read.
+                    self.edits.fetch_add(1, Ordering::Relaxed);
                     doc.change(version, params.content_changes);
-                    self.check(&uri, false);
+                    self.check(&uri, Work::Changed);
                 }
             }
             "textDocument/didClose" => {
                 let Ok(params) = serde_json::from_value::<DidCloseTextDocumentParams>(params) else { return };
                 let uri = params.text_document.uri.0;
                 self.documents.remove(&uri);
-                self.unsettled.retain(|u| *u != uri);
                 self.notify("textDocument/publishDiagnostics", json!({ "uri": uri, "diagnostics": [] }));
             }
             "textDocument/didSave" | "workspace/didChangeWatchedFiles" => {
                 // Files that others use, or data, may be new.
                 let all: Vec<String> = self.documents.keys().cloned().collect();
-                all.iter().for_each(|u| self.check(u, true));
+                all.iter().for_each(|u| self.check(u, Work::Whole));
             }
             "workspace/didChangeConfiguration" => {
                 if let Some(settings) = params.get("settings").filter(|s| s.is_object()) {
@@ -319,65 +338,72 @@ impl<'c> Server<'c> {
         }
     }
 
-    fn job(&self, doc: &Document, whole: bool) -> Job {
+    fn job(&self, doc: &Document, work: Work) -> Job {
         let open = self.documents.values().map(|d| (d.path.clone(), d.syntax.text.clone())).collect();
+        // Somebody waits for what changed, and for the first answer of all.
+        let waited_for = work == Work::Changed || doc.checked.is_none();
         Job {
+            work,
             uri: doc.uri.clone(),
             path: doc.path.clone(),
             version: doc.version,
             syntax: doc.syntax.clone(),
             open: Arc::new(open),
-            before: (!whole && doc.checked.is_some()).then(|| doc.facts.clone()),
+            before: doc.checked.is_some().then(|| doc.facts.clone()),
+            edits: (!waited_for).then(|| self.edits.load(Ordering::Relaxed)),
         }
     }
 
-    fn check(&mut self, uri: &str, whole: bool) {
+    fn check(&mut self, uri: &str, work: Work) {
         let Some(doc) = self.documents.get(uri) else { return };
-        let job = self.job(doc, whole);
-        let _ = self.checks.send(job);
-        if !self.unsettled.iter().any(|u| u == uri) {
-            self.unsettled.push(uri.to_string());
-        }
+        let _ = self.jobs.send(self.job(doc, work));
     }
 
     /// Files that may use one that was opened or changed.
     fn check_others(&mut self, uri: &str) {
         let others: Vec<String> = self.documents.keys().filter(|u| *u != uri).cloned().collect();
-        others.iter().for_each(|u| self.check(u, true));
+        others.iter().for_each(|u| self.check(u, Work::Whole));
     }
 
     /// What a pause in typing is for: everything is looked at again, and costs are worked out.
     fn settle(&mut self) {
         let now = Instant::now();
-        let ready = |d: &Document| d.is_fresh() && now.duration_since(d.touched) > SETTLED;
-        let uris: Vec<String> =
-            self.unsettled.iter().filter(|u| self.documents.get(*u).is_none_or(ready)).cloned().collect();
-        for uri in uris {
-            let Some(doc) = self.documents.get(&uri) else {
-                self.unsettled.retain(|u| *u != uri);
-                continue;
-            };
-            if !doc.whole {
-                let _ = self.checks.send(self.job(doc, true));
-                // Asked for once; the next edit asks again.
-                if let Some(doc) = self.documents.get_mut(&uri) {
-                    doc.whole = true;
+        let ready = |d: &&Document| d.is_unsettled() && d.is_fresh() && now.duration_since(d.touched) > SETTLED;
+        for doc in self.documents.values().filter(ready) {
+            match doc.whole {
+                false if doc.asked.replace(true) => {}
+                false => drop(self.jobs.send(self.job(doc, Work::Whole))),
+                // Nobody sees what a task costs but who asks for lenses, or looks at one.
+                true => {
+                    doc.wants_costs.set(false);
+                    let _ = self.jobs.send(self.job(doc, Work::Costs));
                 }
-                continue;
-            }
-            self.unsettled.retain(|u| *u != uri);
-            if self.settings.lenses {
-                let _ = self.cost_jobs.send(self.job(doc, true));
             }
         }
     }
 
+    /// Notes that somebody looks at what the tasks of a document cost.
+    pub fn want_costs(&self, doc: &Document) {
+        doc.wants_costs.set(self.settings.lenses && doc.costs_of != Some(doc.version));
+    }
+
     fn done(&mut self, done: Done) {
         match done {
-            Done::Checked { uri, version, facts, whole } => {
+            Done::Cancelled { uri } => {
+                // It is asked for again at the next pause.
+                if let Some(doc) = self.documents.get_mut(&uri) {
+                    doc.asked.set(false);
+                }
+            }
+            Done::Checked { uri, version, facts, work } => {
                 let Some(doc) = self.documents.get_mut(&uri) else { return };
-                doc.learn(version, facts, whole);
+                let whole = work == Work::Whole;
+                doc.learn(version, facts, work);
                 if doc.is_fresh() {
+                    if work == Work::Changed && doc.facts.is_behind() {
+                        let doc = &self.documents[&uri];
+                        let _ = self.jobs.send(self.job(doc, Work::Users));
+                    }
                     match self.client.pulls {
                         // What it pulled may have been of a check that looked at less.
                         true if whole && self.client.refreshes_diagnostics => {
@@ -396,7 +422,7 @@ impl<'c> Server<'c> {
             Done::Costs { uri, version, costs } => {
                 let Some(doc) = self.documents.get_mut(&uri) else { return };
                 if doc.version == version {
-                    doc.costs = Some(costs);
+                    (doc.costs, doc.costs_of) = (Some(costs), Some(version));
                     if self.client.refreshes_lenses {
                         self.ask("workspace/codeLens/refresh", Value::Null);
                     }

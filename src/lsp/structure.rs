@@ -145,6 +145,8 @@ pub fn lenses(server: &Server, doc: &Document) -> Value {
     if !server.settings.lenses {
         return json!([]);
     }
+    // What tasks cost is worked out once somebody looks.
+    server.want_costs(doc);
     let file = doc.path.display().to_string();
     let all = ide::lenses(&doc.analysis()).into_iter().map(|lens| {
         let command = match lens.command {

@@ -52,7 +52,7 @@ pub struct SourceFile {
     pub text: Arc<str>,
     /// True for the standard library: messages prefer the user's own lines.
     pub builtin: bool,
-    line_starts: Vec<u32>,
+    line_starts: Arc<[u32]>,
 }
 
 impl SourceFile {
@@ -104,6 +104,11 @@ impl Sources {
 
     pub fn add_builtin(&mut self, name: impl Into<String>, text: &str) -> FileId {
         self.push(SourceFile::new(name.into(), text.into(), true))
+    }
+
+    /// A file of other sources.
+    pub fn add_again(&mut self, file: &SourceFile) -> FileId {
+        self.push(file.clone())
     }
 
     fn push(&mut self, file: SourceFile) -> FileId {

@@ -20,7 +20,7 @@ impl Files for NoFiles {
 fn with<T>(text: &str, run: impl FnOnce(Input, Syntax) -> T) -> T {
     let data = OpenFacts::new(PathBuf::new());
     let folder = Path::new("");
-    let input = Input { name: "t.nn", text: text.into(), folder, files: &NoFiles, data: &data, only: None };
+    let input = Input { name: "t.nn", text: text.into(), folder, files: &NoFiles, data: &data, cancelled: None };
     run(input, Syntax::of(text))
 }
 
@@ -29,7 +29,7 @@ fn facts(text: &str) -> Facts {
 }
 
 fn facts_again(text: &str, before: &Facts) -> Facts {
-    with(text, |input, syntax| check_again(input, &syntax, before))
+    with(text, |input, syntax| check_again(&input, &syntax, before, Reach::Users))
 }
 
 fn analysis(text: &str) -> Analysis {
@@ -243,7 +243,7 @@ fn checking_again_says_the_same_as_checking_anew() {
             let mut all = Vec::new();
             for (span, sights) in &f.sights.values {
                 for sight in sights {
-                    if let Seen::Tensor { ty, .. } = &sight.seen {
+                    if let Seen::Tensor { ty, .. } = &*sight.seen {
                         all.push((*span, sight.task, ty.to_string()));
                     }
                 }

@@ -99,7 +99,7 @@ fn text(request: &Value) -> Result<&str, String> {
 }
 
 fn input<'a>(text: &str, folder: &'a Path, data: &'a OpenFacts) -> Input<'a> {
-    Input { name: NAME, text: text.into(), folder, files: &NoFiles, data, only: None }
+    Input { name: NAME, text: text.into(), folder, files: &NoFiles, data, cancelled: None }
 }
 
 impl Session {
