@@ -47,4 +47,3 @@ pub fn big(lines: usize) -> String {
     }
     out
 }
-

@@ -145,12 +145,7 @@ fn numbers_of_tasks(tree: &File) -> BTreeMap<Span, usize> {
 pub fn check_again(input: &Input, syntax: &Syntax, before: &Facts, reach: Reach) -> Facts {
     let shift = Shift::between(&before.text, &syntax.text);
     let Some(kept) = keep(syntax, before, &shift, reach) else { return check(input, syntax) };
-    let mut mover = Mover {
-        shift,
-        old: &before.sources,
-        files: BTreeMap::new(),
-        sources: Sources::default(),
-    };
+    let mut mover = Mover { shift, old: &before.sources, files: BTreeMap::new(), sources: Sources::default() };
     // Other files have the numbers that they had: they are read first.
     let mut here = |items: &BTreeSet<Span>| {
         let kept = items.iter().filter(|s| kept.holds(**s));
@@ -246,10 +241,9 @@ fn take_over(facts: &mut Facts, before: &Facts, kept: &Kept, mover: &mut Mover) 
     let place = |d: &Diagnostic| d.item.and_then(|item| facts.sights.order.iter().position(|s| *s == item));
     facts.found.sort_by_cached_key(place);
     facts.late = before.late.iter().filter_map(|d| mover.diagnostic(d)).collect();
-    for (all, old) in [
-        (&mut facts.sights.broken, &before.sights.broken),
-        (&mut facts.sights.doubtful, &before.sights.doubtful),
-    ] {
+    for (all, old) in
+        [(&mut facts.sights.broken, &before.sights.broken), (&mut facts.sights.doubtful, &before.sights.doubtful)]
+    {
         all.extend(old.iter().filter(|s| kept.holds(**s)).filter_map(|s| mover.span(*s)));
     }
     let mut values = std::mem::take(&mut facts.sights.values).into_iter().peekable();

@@ -146,8 +146,19 @@ pub(super) fn look(input: &Input, syntax: &Syntax, only: Option<Only>) -> (Progr
         name: task.name.clone(),
         number: task.number,
         span: task.span,
-        vars: task.vars.iter().map(|v| program.var(*v)).map(|v| (v.path.clone(), v.kind, v.ty.clone())).collect::<Vec<_>>().into(),
-        layers: task.layers.iter().map(|r| (r.path.clone(), r.layer.clone(), r.output.clone())).collect::<Vec<_>>().into(),
+        vars: task
+            .vars
+            .iter()
+            .map(|v| program.var(*v))
+            .map(|v| (v.path.clone(), v.kind, v.ty.clone()))
+            .collect::<Vec<_>>()
+            .into(),
+        layers: task
+            .layers
+            .iter()
+            .map(|r| (r.path.clone(), r.layer.clone(), r.output.clone()))
+            .collect::<Vec<_>>()
+            .into(),
     });
     let facts = Facts {
         tasks: tasks.collect(),

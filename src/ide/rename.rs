@@ -99,7 +99,9 @@ fn has_variables(a: &Analysis, number: usize) -> bool {
         let crate::check::Seen::Layer { path, .. } = &*sight.seen else { return false };
         match sight.task.and_then(|t| a.facts.tasks.iter().find(|f| f.number == t)) {
             Some(task) => task.vars.iter().any(|(p, _, _)| super::hover::below(path, p)),
-            None => a.facts.sights.parameters.values().flat_map(|p| p.iter()).any(|(p, _)| super::hover::below(path, p)),
+            None => {
+                a.facts.sights.parameters.values().flat_map(|p| p.iter()).any(|(p, _)| super::hover::below(path, p))
+            }
         }
     })
 }

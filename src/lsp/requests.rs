@@ -7,9 +7,9 @@ use crate::ide::{self, CompletionKind};
 use lsp_server::{ErrorCode, Request};
 use lsp_types::{
     CodeLensParams, CompletionParams, DefinitionParams, DocumentDiagnosticParams, DocumentFormattingParams,
-    DocumentHighlightParams, DocumentSymbolParams, FoldingRangeParams, HoverParams, InlayHintParams, ReferenceParams,
-    SelectionRangeParams, SemanticTokensParams, SemanticTokensRangeParams, SignatureHelpParams,
-    TextDocumentPositionParams, Uri,
+    DocumentHighlightParams, DocumentLinkParams, DocumentSymbolParams, FoldingRangeParams, HoverParams,
+    InlayHintParams, ReferenceParams, SelectionRangeParams, SemanticTokensParams, SemanticTokensRangeParams,
+    SignatureHelpParams, TextDocumentPositionParams, Uri,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -49,6 +49,7 @@ pub fn capabilities(encoding: Encoding) -> Value {
         },
         "codeLensProvider": { "resolveProvider": false },
         "documentFormattingProvider": true,
+        "documentLinkProvider": { "resolveProvider": false },
     })
 }
 
@@ -152,6 +153,10 @@ pub fn answer(server: &mut Server, request: &Request) -> Answer {
             let p: SemanticTokensRangeParams = params(request)?;
             let doc = document(server, &p.text_document.uri)?;
             Ok(structure::tokens(doc, doc.lines.bytes(&doc.syntax.text, p.range)))
+        }
+        "textDocument/documentLink" => {
+            let p: DocumentLinkParams = params(request)?;
+            Ok(structure::links(document(server, &p.text_document.uri)?))
         }
         "textDocument/codeAction" => actions::actions(server, &params(request)?),
         "textDocument/formatting" => {

@@ -21,7 +21,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// After the last keystroke: when all of a text is checked again, and when its costs are worked out.
+/// After the last keystroke: when the items that name a changed one are checked again.
+const BREATH: Duration = Duration::from_millis(60);
+
+/// And when all of a text is, and its costs are worked out.
 const SETTLED: Duration = Duration::from_millis(300);
 
 /// An open file.
@@ -42,8 +45,8 @@ pub struct Document {
     costs_of: Option<i32>,
     /// Somebody asked what it costs.
     wants_costs: Cell<bool>,
-    /// A look at all of it is under way.
-    asked: Cell<bool>,
+    /// What a pause was used for, until that is done.
+    asked: Cell<Option<Work>>,
     /// Edits since the text of the facts, with the version that each led to.
     edits: Vec<(i32, Edit)>,
     /// When it last changed.
@@ -66,7 +69,7 @@ impl Document {
             costs: None,
             costs_of: None,
             wants_costs: Cell::new(false),
-            asked: Cell::new(false),
+            asked: Cell::new(None),
             edits: Vec::new(),
             touched: Instant::now(),
         }
@@ -123,15 +126,13 @@ impl Document {
     }
 
     fn learn(&mut self, version: i32, facts: Arc<Facts>, work: Work) {
+        self.asked.set(None);
         // Of two answers the one about the later text is kept.
         if self.checked.is_some_and(|c| c > version) {
             return;
         }
         self.edits.retain(|(v, _)| *v > version);
         (self.facts, self.checked, self.whole) = (facts, Some(version), work == Work::Whole);
-        if work != Work::Users {
-            self.asked.set(false);
-        }
     }
 }
 
@@ -224,7 +225,7 @@ impl<'c> Server<'c> {
     pub fn run(mut self) -> Result<(), String> {
         loop {
             let pause = match self.documents.values().any(Document::is_unsettled) {
-                true => Duration::from_millis(50),
+                true => Duration::from_millis(20),
                 false => Duration::from_secs(3600),
             };
             crossbeam_channel::select! {
@@ -365,20 +366,24 @@ impl<'c> Server<'c> {
         others.iter().for_each(|u| self.check(u, Work::Whole));
     }
 
-    /// What a pause in typing is for: everything is looked at again, and costs are worked out.
+    /// What a pause in typing is for: what names the changed items is looked at again, then everything, and costs are worked
+    /// out.
     fn settle(&mut self) {
         let now = Instant::now();
-        let ready = |d: &&Document| d.is_unsettled() && d.is_fresh() && now.duration_since(d.touched) > SETTLED;
-        for doc in self.documents.values().filter(ready) {
-            match doc.whole {
-                false if doc.asked.replace(true) => {}
-                false => drop(self.jobs.send(self.job(doc, Work::Whole))),
+        for doc in self.documents.values().filter(|d| d.is_unsettled() && d.is_fresh() && d.asked.get().is_none()) {
+            let pause = now.duration_since(doc.touched);
+            let work = match doc.whole {
+                false if doc.facts.is_behind() && pause > BREATH => Work::Users,
+                false if !doc.facts.is_behind() && pause > SETTLED => Work::Whole,
                 // Nobody sees what a task costs but who asks for lenses, or looks at one.
-                true => {
-                    doc.wants_costs.set(false);
-                    let _ = self.jobs.send(self.job(doc, Work::Costs));
-                }
+                true if pause > SETTLED => Work::Costs,
+                _ => continue,
+            };
+            if work == Work::Costs {
+                doc.wants_costs.set(false);
             }
+            doc.asked.set(Some(work));
+            let _ = self.jobs.send(self.job(doc, work));
         }
     }
 
@@ -392,7 +397,7 @@ impl<'c> Server<'c> {
             Done::Cancelled { uri } => {
                 // It is asked for again at the next pause.
                 if let Some(doc) = self.documents.get_mut(&uri) {
-                    doc.asked.set(false);
+                    doc.asked.set(None);
                 }
             }
             Done::Checked { uri, version, facts, work } => {
@@ -400,10 +405,6 @@ impl<'c> Server<'c> {
                 let whole = work == Work::Whole;
                 doc.learn(version, facts, work);
                 if doc.is_fresh() {
-                    if work == Work::Changed && doc.facts.is_behind() {
-                        let doc = &self.documents[&uri];
-                        let _ = self.jobs.send(self.job(doc, Work::Users));
-                    }
                     match self.client.pulls {
                         // What it pulled may have been of a check that looked at less.
                         true if whole && self.client.refreshes_diagnostics => {
@@ -421,6 +422,7 @@ impl<'c> Server<'c> {
             }
             Done::Costs { uri, version, costs } => {
                 let Some(doc) = self.documents.get_mut(&uri) else { return };
+                doc.asked.set(None);
                 if doc.version == version {
                     (doc.costs, doc.costs_of) = (Some(costs), Some(version));
                     if self.client.refreshes_lenses {

@@ -1,9 +1,10 @@
 //! The shape of documents, for the protocol: symbols, folds, selections, semantic tokens, lenses.
 
 use super::convert::{path_of, uri_of};
+use super::pages;
 use super::server::{Document, Server};
 use super::text::Lines;
-use crate::ide::{self, Kind, Outline, Syntax};
+use crate::ide::{self, Kind, Linked, Outline, Syntax};
 use lsp_server::Request;
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -60,6 +61,19 @@ fn files_below(folder: &Path, depth: usize, out: &mut Vec<PathBuf>) {
             out.push(path);
         }
     }
+}
+
+/// The files that a document names and that are there.
+pub fn links(doc: &Document) -> Value {
+    let folder = doc.path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let all = ide::links(&doc.analysis()).into_iter().filter_map(|(range, to)| {
+        let path = match to {
+            Linked::Std(module) => pages::module(module)?,
+            Linked::File(path) => Some(folder.join(path)).filter(|p| p.is_file())?,
+        };
+        Some(json!({ "range": doc.lines.range(&doc.syntax.text, range), "target": uri_of(&path) }))
+    });
+    Value::Array(all.collect())
 }
 
 /// What the workspace's files declare whose name holds the letters that are asked for.

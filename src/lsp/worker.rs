@@ -42,10 +42,21 @@ pub struct Job {
 
 /// What has been done.
 pub enum Done {
-    Checked { uri: String, version: i32, facts: Arc<Facts>, work: Work },
-    Costs { uri: String, version: i32, costs: Arc<Costs> },
+    Checked {
+        uri: String,
+        version: i32,
+        facts: Arc<Facts>,
+        work: Work,
+    },
+    Costs {
+        uri: String,
+        version: i32,
+        costs: Arc<Costs>,
+    },
     /// It gave way to an edit.
-    Cancelled { uri: String },
+    Cancelled {
+        uri: String,
+    },
 }
 
 /// The checker goes deep; the stack is reserved and not taken.

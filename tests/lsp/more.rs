@@ -303,3 +303,24 @@ fn other_files_come_from_the_editor_first() {
     assert!(to["uri"].as_str().unwrap().ends_with("parts.nn"), "{to}");
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn files_that_a_text_names_are_links() {
+    let folder = std::env::temp_dir().join(format!("nnc-lsp-links-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("nets")).unwrap();
+    std::fs::write(folder.join("nets/eye.nn"), "const wide = 3\n").unwrap();
+    std::fs::write(folder.join("rows.csv"), "a,b\n1,2\n").unwrap();
+    let text =
+        "use nets.eye.wide\nuse std.layers.Linear\nuse nets.none.far\ndata rows = csv(\"rows.csv\", label: \"b\")\n";
+    let (mut client, _) = Client::start(json!({}), Value::Null);
+    let uri = format!("file://{}/main.nn", folder.display());
+    client.open(&uri, text);
+    let links = client.request("textDocument/documentLink", json!({ "textDocument": { "uri": uri } }));
+    let links = links.as_array().unwrap();
+    let ends: Vec<&str> = links.iter().map(|l| l["target"].as_str().unwrap().rsplit('/').next().unwrap()).collect();
+    assert_eq!(ends, ["eye.nn", "layers.nn", "rows.csv"]);
+    assert_eq!(links[0]["range"]["start"], position(text, "nets.eye"));
+    assert_eq!(links[2]["range"]["start"], position(text, "rows.csv"));
+    std::fs::remove_dir_all(folder).unwrap();
+    assert!(client.end());
+}

@@ -179,7 +179,7 @@ fn session(utf8: bool, edits: usize, seed: u64) {
         let position = place(&text, offset, utf8);
         let whole = json!({ "start": { "line": 0, "character": 0 }, "end": place(&text, text.len(), utf8) });
         let point = json!({ "textDocument": { "uri": URI }, "position": position });
-        let (method, params) = match random.below(19) {
+        let (method, params) = match random.below(20) {
             0..=2 => ("textDocument/completion", point),
             3 | 4 => ("textDocument/hover", point),
             5 => ("textDocument/signatureHelp", point),
@@ -210,6 +210,7 @@ fn session(utf8: bool, edits: usize, seed: u64) {
                 let options = json!({ "tabSize": 2, "insertSpaces": true });
                 ("textDocument/formatting", json!({ "textDocument": { "uri": URI }, "options": options }))
             }
+            18 => ("textDocument/documentLink", json!({ "textDocument": { "uri": URI } })),
             16 => ("textDocument/codeLens", json!({ "textDocument": { "uri": URI } })),
             _ => ("textDocument/diagnostic", json!({ "textDocument": { "uri": URI } })),
         };
