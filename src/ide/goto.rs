@@ -201,7 +201,7 @@ fn field(a: &Analysis, base: Span, name: &str) -> Option<Meaning> {
     if direct.is_some() {
         return direct;
     }
-    let mention = a.names().mentions.iter().find(|m| m.span == base)?;
+    let mention = a.names().mention(base.range())?;
     if let Target::Symbol(number) = mention.target {
         let at = a.names().symbols[number].span;
         let found = a.seen(at).iter().find_map(|s| part(a, &s.seen, name));
@@ -236,7 +236,7 @@ fn part(a: &Analysis, seen: &Seen, name: &str) -> Option<Meaning> {
 
 /// What is called at a place.
 pub(super) fn callee_at(a: &Analysis, callee: Span) -> Option<Declared> {
-    let mention = a.names().mentions.iter().find(|m| m.span.range() == callee.range());
+    let mention = a.names().mention(callee.range());
     if let Some(mention) = mention {
         match meaning(a, mention)? {
             Meaning::Item(declared) => return Some(declared),

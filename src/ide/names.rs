@@ -139,6 +139,14 @@ impl Names {
         self.mentions.iter().find(inside).or_else(|| self.mentions.iter().find(touches))
     }
 
+    /// The mention that is exactly this range.
+    pub fn mention(&self, range: std::ops::Range<usize>) -> Option<&Mention> {
+        let place = |m: &Mention| (m.span.start as usize, m.span.end as usize);
+        let wanted = (range.start, range.end);
+        let at = self.mentions.partition_point(|m| place(m) < wanted);
+        self.mentions.get(at).filter(|m| place(m) == wanted)
+    }
+
     /// What can be named at an offset, innermost last.
     pub fn visible(&self, offset: usize) -> impl Iterator<Item = usize> {
         self.reach.iter().filter(move |(_, r)| r.start <= offset && offset <= r.end).map(|(s, _)| *s)
