@@ -34,6 +34,9 @@ pub(super) struct Only {
     pub doubtful: BTreeSet<Span>,
 }
 
+/// Path of an instance, its layer's name, and what it gives.
+pub type LayerFacts = (String, String, Vec<TensorType<Dim>>);
+
 /// A task that was checked.
 #[derive(Clone, Debug)]
 pub struct TaskFacts {
@@ -44,7 +47,7 @@ pub struct TaskFacts {
     /// Path, kind, type of its variables.
     pub vars: Arc<Vec<(String, VarKind, TensorType<Dim>)>>,
     /// Path of each instance, its layer's name, and what it gives.
-    pub layers: Arc<Vec<(String, String, Vec<TensorType<Dim>>)>>,
+    pub layers: Arc<Vec<LayerFacts>>,
 }
 
 /// What checking said of one text.
