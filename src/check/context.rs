@@ -364,6 +364,9 @@ impl Checker<'_> {
 
     /// The name that was probably meant, among `near` and everything that is in scope everywhere.
     pub fn suggestion(&self, name: &str, near: &[String]) -> Option<String> {
+        if let Some(own) = near.iter().find(|n| n.eq_ignore_ascii_case(name) && *n != name) {
+            return Some(own.clone());
+        }
         if let Some(known) = super::foreign::other_name(name) {
             return Some(known.into());
         }

@@ -3,7 +3,7 @@
 use super::context::{Checker, Def, Res, Scope};
 use super::values::{Callable, DataValue, OptimizerValue};
 use super::values::{Given, Recipe, Stage, Value};
-use crate::diag::{Diagnostic, codes};
+use crate::diag::{Diagnostic, codes, suggest};
 use crate::dims::Dim;
 use crate::ops::{self, DType};
 use crate::source::{FileId, Span};
@@ -363,12 +363,15 @@ impl Checker<'_> {
         // A value's name may have lost its binding, and be like a layer's by chance.
         let first = |text: &str, is: fn(char) -> bool| text.chars().next().is_some_and(is);
         let lowers = first(name, char::is_lowercase) && meant.as_ref().is_some_and(|m| first(m, char::is_uppercase));
+        // An item of the file that is called nearly so may be the one.
+        let own = suggest::nearest(name, self.own_names());
+        let other = own.is_some_and(|own| meant.as_deref() != Some(own) && !own.eq_ignore_ascii_case(name));
         fault = match &meant {
             Some(meant) if is_name => fault.help(format!("did you mean `{meant}`?")).fix(
                 format!("write `{meant}`"),
                 vec![(span, meant.clone())],
                 super::foreign::is_called_alike(name)
-                    || name.eq_ignore_ascii_case(meant) && !lowers && scope.hidden.as_deref() != Some(meant),
+                    || name.eq_ignore_ascii_case(meant) && !lowers && !other && scope.hidden.as_deref() != Some(meant),
             ),
             Some(meant) => fault.help(format!("use {meant}")),
             None => fault.help("declare it, or check how it is written"),
