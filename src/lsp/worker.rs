@@ -116,7 +116,8 @@ fn done(job: Job, known: &KnownData, edits: &AtomicU64) -> Done {
     let check = || match (&job.before, job.work) {
         (Some(before), Work::Changed) => ide::check_again(&input, &job.syntax, before, Reach::Changed),
         (Some(before), Work::Users) => ide::check_again(&input, &job.syntax, before, Reach::Users),
-        _ => ide::check(&input, &job.syntax),
+        // Everything is looked at, so nothing is taken over from an earlier reading either.
+        _ => ide::check(&input, &Syntax::of(job.syntax.text.clone())),
     };
     let (uri, version) = (job.uri.clone(), job.version);
     if job.work == Work::Costs {
