@@ -310,7 +310,7 @@ impl Checker<'_> {
         };
         if !leads || !fits || ty.dtype != DType::F32 {
             let other_length = matches!(sizes.as_slice(), [b, s, _] if Some(*b) == batch.as_ref() && **s != t);
-            let headline = match other_length && !(leads && !fits) {
+            let headline = match other_length && (fits || !leads) {
                 true => format!("axis 1 of {ty} is not the length of `{name}`"),
                 false => format!("the step gives {ty}, not {wanted}"),
             };
