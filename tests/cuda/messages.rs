@@ -15,6 +15,9 @@ train {
 }
 ";
 
+/// Names with values.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// A folder that is gone afterwards.
 struct Folder(PathBuf);
 
@@ -149,7 +152,7 @@ fn large_products_are_the_librarys_where_it_is_there() {
     let (wanted, none) = run("cpu", &[]);
     assert_eq!((wanted.len(), none), (2, 0));
     let own = own.display().to_string();
-    let ways: [(&str, &[(&str, &str)], bool); 4] = [
+    let ways: [(&str, Pairs, bool); 4] = [
         ("the library", &[], true),
         ("launch by launch", &[("NNC_CUDA", "no-graph")], true),
         ("told not to", &[("NNC_CUDA", "own-products")], false),

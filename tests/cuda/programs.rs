@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+/// Settings of the device.
+type Settings<'a> = &'a [(&'a str, &'a str)];
+
 /// The first losses of each entry, as `nnc bench` prints them.
 fn values(command: &mut Command) -> Vec<f64> {
     let output = command.output().expect("nnc starts");
@@ -23,8 +26,8 @@ fn bench(name: &str, target: &str) -> Command {
 #[test]
 fn examples_agree_with_the_processor() {
     let Some(device) = super::standin::standin() else { return };
-    let checked: &[(&str, &str)] = &[("CHECK", "1"), ("SEED", "5")];
-    let all: [(&str, &[&[(&str, &str)]]); 5] = [
+    let checked: Settings = &[("CHECK", "1"), ("SEED", "5")];
+    let all: [(&str, &[Settings]); 5] = [
         ("digits", &[&[], checked]),
         ("lstm", &[checked]),
         ("gan", &[&[("SEED", "3")]]),

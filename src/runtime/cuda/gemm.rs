@@ -21,7 +21,7 @@ const PART: usize = 256;
 const MOST_PARTS: usize = 64;
 
 /// An epilogue with more buffers keeps many addresses.
-const MANY_BUFFERS: usize = 4;
+const MANY_BUFFERS: usize = 3;
 
 /// One product: `out[z, row, col] = sum_k a[z, row, k] * b[z, k, col]`.
 pub struct Gemm<'s> {
