@@ -3,7 +3,7 @@
 
 use super::cursor::{Block, Call, Cursor, cursor};
 use super::fits::{Tensor, fits, surface_takes, takes};
-use super::goto::{Declared, Origin, declared_of};
+use super::goto::declared_of;
 use super::names::Kind;
 use super::signature::{self, Callee};
 use super::{Analysis, library, settings, show};
@@ -465,7 +465,7 @@ impl Context<'_> {
         let declared = super::goto::callee_at(self.a, span).or_else(|| {
             let word = self.a.text().get(call.callee.clone())?;
             let item = library::get().item(word)?;
-            Some(Declared { item: item.item.clone(), origin: Origin::Std(item.module), made: false })
+            Some(item.declared())
         })?;
         let params = declared.params();
         let param = match &call.name {
@@ -510,7 +510,7 @@ impl Context<'_> {
         let piped = self.cursor.pipe.is_some() || self.cursor.block == Block::Chain;
         for (name, item) in library::get().items() {
             let ItemKind::Fn(decl) = &item.item.kind else { continue };
-            let declared = Declared { item: item.item.clone(), origin: Origin::Std(item.module), made: false };
+            let declared = item.declared();
             let verdict = value.map_or(Some(true), |v| takes(v, &declared));
             let Some(rank) = keep(verdict) else { continue };
             let needed = decl.params.iter().filter(|p| p.default.is_none()).count();

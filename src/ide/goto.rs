@@ -1,13 +1,14 @@
 //! What a name leads to: its declaration here, in another file or in the standard library; and every mention of it.
 
 use super::facts::item_name;
-use super::library::{self, Library};
+use super::library::{self, Library, LibraryItem};
 use super::names::{Kind, Mention, Target};
 use super::{Analysis, MAIN};
 use crate::check::{LIBRARY_FILES, Seen};
 use crate::source::{FileId, Span};
 use crate::syntax::ast::{Ident, Item, ItemKind, LayerDecl, Param};
 use crate::syntax::parse;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A place in some text.
@@ -39,16 +40,16 @@ impl Origin {
     }
 }
 
-/// An item that something leads to.
+/// An item that something leads to; that of the file at hand and of the library is not copied.
 #[derive(Clone, Debug)]
-pub(super) struct Declared {
-    pub item: Item,
+pub(super) struct Declared<'a> {
+    pub item: Cow<'a, Item>,
     pub origin: Origin,
     /// What is called is a layer that has been made: its arguments are those of `forward`.
     pub made: bool,
 }
 
-impl Declared {
+impl Declared<'_> {
     /// The parameters of a call.
     pub fn params(&self) -> &[Param] {
         match &self.item.kind {
@@ -73,7 +74,7 @@ impl Declared {
     }
 
     /// The text of a span of it.
-    pub fn text<'a>(&'a self, a: &'a Analysis, span: Span) -> &'a str {
+    pub fn text<'t>(&'t self, a: &'t Analysis, span: Span) -> &'t str {
         let text = match &self.origin {
             Origin::Here => a.text(),
             Origin::Std(module) => Library::module(module).unwrap_or(""),
@@ -97,13 +98,21 @@ pub(super) fn text_of<'a>(a: &'a Analysis, path: &str) -> Option<&'a str> {
     Some(&sources.file(id).text)
 }
 
+impl LibraryItem {
+    /// It as something that a name leads to.
+    pub(super) fn declared(&self) -> Declared<'_> {
+        Declared { item: Cow::Borrowed(&self.item), origin: Origin::Std(self.module), made: false }
+    }
+}
+
 /// The item whose name stands at a place of the facts.
-pub(super) fn declared_at(a: &Analysis, name: Span) -> Option<Declared> {
-    let find = |items: &[Item], at: Range<usize>| {
-        items.iter().find(|i| item_name(&i.kind).is_some_and(|(_, s)| s.range() == at)).cloned()
-    };
+pub(super) fn declared_at(a: &Analysis, name: Span) -> Option<Declared<'_>> {
+    fn is_at(item: &Item, at: &Range<usize>) -> bool {
+        item_name(&item.kind).is_some_and(|(_, s)| s.range() == *at)
+    }
     if name.file == MAIN {
-        let item = find(&a.syntax.tree.items, a.now(name)?)?;
+        let at = a.now(name)?;
+        let item = Cow::Borrowed(a.syntax.tree.items.iter().find(|i| is_at(i, &at))?);
         return Some(Declared { item, origin: Origin::Here, made: false });
     }
     if name.file.0 as usize >= a.facts.sources.ids().count() {
@@ -116,7 +125,7 @@ pub(super) fn declared_at(a: &Analysis, name: Span) -> Option<Declared> {
         return library_item(word).filter(|d| d.origin == Origin::Std(static_module(module)));
     }
     let (tree, _) = parse(&file.text, name.file);
-    let item = find(&tree.items, name.range())?;
+    let item = Cow::Owned(tree.items.into_iter().find(|i| is_at(i, &name.range()))?);
     Some(Declared { item, origin: Origin::File(file.name.clone()), made: false })
 }
 
@@ -124,24 +133,25 @@ fn static_module(name: &str) -> &'static str {
     LIBRARY_FILES.iter().find(|(n, _)| *n == name).map_or("", |(n, _)| n)
 }
 
-fn library_item(name: &str) -> Option<Declared> {
+fn library_item(name: &str) -> Option<Declared<'static>> {
     let found = library::get().item(name)?;
-    Some(Declared { item: found.item.clone(), origin: Origin::Std(found.module), made: false })
+    Some(found.declared())
 }
 
 /// An item of another file that a `use` names.
-fn used_item(a: &Analysis, modules: &[String], name: &str) -> Option<Declared> {
+fn used_item<'a>(a: &Analysis, modules: &[String], name: &str) -> Option<Declared<'a>> {
     let ending = format!("{}.nn", modules.join("/"));
     let sources = &a.facts.sources;
     let ends = |n: &str| n.strip_suffix(&ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
     let id: FileId = sources.ids().find(|id| *id != MAIN && ends(&sources.file(*id).name.replace('\\', "/")))?;
     let (tree, _) = parse(&sources.file(id).text, id);
     let item = tree.items.into_iter().find(|i| item_name(&i.kind).is_some_and(|(n, _)| n == name))?;
+    let item = Cow::Owned(item);
     Some(Declared { item, origin: Origin::File(sources.file(id).name.clone()), made: false })
 }
 
 /// The item that a value leads to.
-pub(super) fn declared_of(a: &Analysis, seen: &Seen) -> Option<Declared> {
+pub(super) fn declared_of<'a>(a: &'a Analysis, seen: &Seen) -> Option<Declared<'a>> {
     match seen {
         Seen::Layer { decl: Some(decl), .. } => Some(Declared { made: true, ..declared_at(a, *decl)? }),
         Seen::Recipe { decl, .. } | Seen::Optimizer { decl, .. } => declared_at(a, *decl),
@@ -151,12 +161,12 @@ pub(super) fn declared_of(a: &Analysis, seen: &Seen) -> Option<Declared> {
 }
 
 /// What a mention stands for.
-pub(super) enum Meaning {
+pub(super) enum Meaning<'a> {
     /// Something declared in this file, by number.
     Symbol(usize),
-    Item(Declared),
+    Item(Declared<'a>),
     /// A member, hyper-parameter or parameter of an item.
-    Part(Declared, Ident),
+    Part(Declared<'a>, Ident),
     Builtin(String),
     /// A parameter of an operation.
     BuiltinArgument(String, String),
@@ -165,7 +175,7 @@ pub(super) enum Meaning {
 }
 
 /// Works out what a mention stands for.
-pub(super) fn meaning(a: &Analysis, mention: &Mention) -> Option<Meaning> {
+pub(super) fn meaning<'a>(a: &'a Analysis, mention: &Mention) -> Option<Meaning<'a>> {
     match &mention.target {
         Target::Symbol(number) => Some(Meaning::Symbol(*number)),
         Target::Library(name) => library_item(name).map(Meaning::Item),
@@ -186,7 +196,7 @@ pub(super) fn meaning(a: &Analysis, mention: &Mention) -> Option<Meaning> {
     }
 }
 
-fn own_or_part(a: &Analysis, declared: Declared, ident: Ident) -> Meaning {
+fn own_or_part<'a>(a: &Analysis, declared: Declared<'a>, ident: Ident) -> Meaning<'a> {
     if declared.origin == Origin::Here
         && let Some(number) = a.names().symbols.iter().position(|s| s.span == ident.span)
     {
@@ -195,7 +205,7 @@ fn own_or_part(a: &Analysis, declared: Declared, ident: Ident) -> Meaning {
     Meaning::Part(declared, ident)
 }
 
-fn field(a: &Analysis, base: Span, name: &str) -> Option<Meaning> {
+fn field<'a>(a: &'a Analysis, base: Span, name: &str) -> Option<Meaning<'a>> {
     // A base may be the binding itself: `net` of `net.fc`.
     let direct = a.seen(base).iter().find_map(|s| part(a, &s.seen, name));
     if direct.is_some() {
@@ -211,10 +221,6 @@ fn field(a: &Analysis, base: Span, name: &str) -> Option<Meaning> {
     }
     // What stands behind another field: `net.body.fc`.
     match meaning(a, mention)? {
-        Meaning::Part(declared, ident) => {
-            let _ = (declared, ident);
-            None
-        }
         Meaning::Symbol(number) => {
             let at = a.names().symbols[number].span;
             a.seen(at).iter().find_map(|s| part(a, &s.seen, name))
@@ -224,7 +230,7 @@ fn field(a: &Analysis, base: Span, name: &str) -> Option<Meaning> {
     }
 }
 
-fn part(a: &Analysis, seen: &Seen, name: &str) -> Option<Meaning> {
+fn part<'a>(a: &'a Analysis, seen: &Seen, name: &str) -> Option<Meaning<'a>> {
     if let Seen::Layer { links, decl: None, .. } = seen {
         let (_, link) = links.iter().find(|(n, _)| n == name)?;
         return Some(Meaning::Link(link.clone()));
@@ -235,7 +241,7 @@ fn part(a: &Analysis, seen: &Seen, name: &str) -> Option<Meaning> {
 }
 
 /// What is called at a place.
-pub(super) fn callee_at(a: &Analysis, callee: Span) -> Option<Declared> {
+pub(super) fn callee_at(a: &Analysis, callee: Span) -> Option<Declared<'_>> {
     let mention = a.names().mention(callee.range());
     if let Some(mention) = mention {
         match meaning(a, mention)? {
@@ -244,7 +250,7 @@ pub(super) fn callee_at(a: &Analysis, callee: Span) -> Option<Declared> {
                 let symbol = &a.names().symbols[number];
                 if symbol.kind.is_item() {
                     let here = |i: &&Item| item_name(&i.kind).is_some_and(|(_, s)| s == symbol.span);
-                    let item = a.syntax.tree.items.iter().find(here)?.clone();
+                    let item = Cow::Borrowed(a.syntax.tree.items.iter().find(here)?);
                     return Some(Declared { item, origin: Origin::Here, made: false });
                 }
                 if let Some(found) = a.seen(symbol.span).iter().find_map(|s| declared_of(a, &s.seen)) {
@@ -261,14 +267,14 @@ pub(super) fn callee_at(a: &Analysis, callee: Span) -> Option<Declared> {
 }
 
 /// `fc = Linear(10)` that was not checked: the layer that its text names.
-fn member_recipe(a: &Analysis, full: Span) -> Option<Declared> {
+fn member_recipe(a: &Analysis, full: Span) -> Option<Declared<'_>> {
     let (_, value) = a.of(full).split_once('=')?;
     let name = value.trim_start();
     let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
     let name = &name[..end];
     let here = |i: &&Item| item_name(&i.kind).is_some_and(|(n, _)| n == name);
     let own = a.syntax.tree.items.iter().find(here);
-    let own = own.map(|i| Declared { item: i.clone(), origin: Origin::Here, made: true });
+    let own = own.map(|i| Declared { item: Cow::Borrowed(i), origin: Origin::Here, made: true });
     let found = own.or_else(|| library_item(name).map(|d| Declared { made: true, ..d }))?;
     found.layer().is_some().then_some(found)
 }

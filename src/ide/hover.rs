@@ -10,6 +10,7 @@ use crate::ops::DType;
 use crate::source::Span;
 use crate::syntax::ast::*;
 use crate::syntax::walk::each_expr;
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::ops::Range;
 
@@ -92,7 +93,7 @@ fn symbol(a: &Analysis, symbol: &Symbol, at: Span) -> String {
         Kind::Function | Kind::Layer | Kind::Model | Kind::Optimizer => {
             let found = a.syntax.tree.items.iter().find(|i| i.span == symbol.full);
             if let Some(found) = found {
-                let declared = Declared { item: found.clone(), origin: Origin::Here, made: false };
+                let declared = Declared { item: Cow::Borrowed(found), origin: Origin::Here, made: false };
                 return item(a, &declared, at);
             }
         }

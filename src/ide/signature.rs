@@ -1,7 +1,7 @@
 //! Signature help: what the call around a cursor takes, and which argument is being written.
 
 use super::cursor::{Call, cursor};
-use super::goto::{Declared, Origin, callee_at};
+use super::goto::{Declared, callee_at};
 use super::{Analysis, MAIN, library};
 use crate::source::Span;
 use std::ops::Range;
@@ -69,14 +69,14 @@ pub(super) fn callee(a: &Analysis, call: &Call) -> Option<Callee> {
 }
 
 /// The item that a name leads to, where it can be seen.
-fn named(a: &Analysis, word: &str, offset: usize) -> Option<Declared> {
+fn named<'a>(a: &'a Analysis, word: &str, offset: usize) -> Option<Declared<'a>> {
     let names = a.names();
     let symbol = names.visible(offset).filter(|n| names.symbols[*n].name == word).last();
     match symbol {
         Some(number) => callee_at(a, names.symbols[number].span),
         None => {
             let item = library::get().item(word)?;
-            Some(Declared { item: item.item.clone(), origin: Origin::Std(item.module), made: false })
+            Some(item.declared())
         }
     }
 }

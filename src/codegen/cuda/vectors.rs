@@ -188,7 +188,7 @@ mod tests {
         // One off, across, what another iteration reads, too little.
         for body in [
             "vector i0 in 0..1048572 { %0 = load b0[i0] store b2[i0 + 1], %0 }",
-            "serial i0 in 0..1024 { vector i1 in 0..1024 { %0 = load b0[1024*i0 + i1] store b2[1024*i1 + i0], %0 } }",
+            "serial i0 in 0..1024 { vector i1 in 0..1024 { %0 = load b0[1024*i0 + i1] store b2[i0 + 1024*i1], %0 } }",
             "vector i0 in 0..4096 { %0 = load b0[i0] store b2[i0], %0 }",
         ] {
             assert!(!of(body).0.contains("nn_f4"), "{body}");
