@@ -223,14 +223,14 @@ fn parts(x: {dtype}[B, D]) -> {dtype}[B, 2 * D] {{ concat([maximum(x, 0), x], ax
         );
         assert_eq!(faults(&text), [""; 0], "{dtype}");
         let mixed = format!("fn mixed(x: {dtype}[B], y: f32[B]) {{ x * y }}");
-        assert_eq!(faults(&mixed), [format!("`*` of {dtype} and f32")]);
+        assert_eq!(faults(&mixed), [format!("`*` mixes {dtype} and f32")]);
         let twice = format!("fn twice(x: {dtype}[B, C], y: i32[B]) {{ x |> softmax |> cross_entropy(y) }}");
         assert!(faults(&twice)[0].contains("takes logits, not probs"), "{:?}", faults(&twice));
     }
     assert!(faults("fn whole(x: i32[B]) { relu(x) }")[0].contains("is i32, not f32"));
     let layer = "model M { fc = Linear(3) forward(x: bf16[B, 4]) { fc(x) } }".replace(") forward", ")\n forward");
     assert_eq!(faults(&layer), [""; 0], "a layer is of the float of its first use");
-    assert_eq!(faults("fn product(a: i32[B, 3], b: i32[3, C]) { a @ b }"), ["`@` of i32 and i32"]);
+    assert_eq!(faults("fn product(a: i32[B, 3], b: i32[3, C]) { a @ b }"), ["`@` does not take i32"]);
 }
 
 /// A perceptron that is declared in another float throughout: no master weights, no casts.

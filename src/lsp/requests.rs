@@ -216,6 +216,8 @@ fn completion(server: &Server, p: &CompletionParams) -> Answer {
     {
         return Ok(json!({ "isIncomplete": false, "items": [] }));
     }
+    // Of more than are sent the next letters ask again.
+    let cut = found.len() > MOST_PROPOSALS;
     let items: Vec<Value> = found
         .into_iter()
         .take(MOST_PROPOSALS)
@@ -227,7 +229,6 @@ fn completion(server: &Server, p: &CompletionParams) -> Answer {
                 "label": c.label,
                 "kind": kind_number(c.kind),
                 "sortText": format!("{number:04}"),
-                "filterText": c.label,
                 "textEdit": convert::edit(doc, c.range, insert),
             });
             if snippet {
@@ -242,11 +243,11 @@ fn completion(server: &Server, p: &CompletionParams) -> Answer {
             item
         })
         .collect();
-    Ok(json!({ "isIncomplete": false, "items": items }))
+    Ok(json!({ "isIncomplete": cut, "items": items }))
 }
 
 /// More proposals than this nobody reads.
-const MOST_PROPOSALS: usize = 400;
+const MOST_PROPOSALS: usize = 200;
 
 /// Names in a folder, sorted, and whether each is a folder.
 fn names_in(folder: &Path) -> Vec<(String, bool)> {
