@@ -8,7 +8,7 @@ use crate::ops::DType;
 
 /// Gives the products and convolutions whose weights are variables buffers for them.
 pub fn keep_weights(schedule: &mut Schedule, sizes: &dyn WorkspaceSizes) {
-    let written = written(schedule);
+    let written: Vec<BufferId> = schedule.launches.iter().flat_map(|l| written(schedule, &l.work)).collect();
     let Schedule { buffers, launches, .. } = schedule;
     for launch in launches {
         let weights = match &launch.work {
@@ -16,7 +16,9 @@ pub fn keep_weights(schedule: &mut Schedule, sizes: &dyn WorkspaceSizes) {
             Work::Conv { pass: ConvPass::Forward, inputs, .. } => inputs[1],
             _ => continue,
         };
-        let BufferKind::Var(var) = buffers[weights.0 as usize].kind else { continue };
+        let Buffer { kind: BufferKind::Var(var), dtype: DType::F32, .. } = buffers[weights.0 as usize] else {
+            continue;
+        };
         let bytes = if written.contains(&weights) { 0 } else { sizes.packed_bytes(&launch.work) };
         if bytes == 0 {
             continue;
@@ -29,21 +31,21 @@ pub fn keep_weights(schedule: &mut Schedule, sizes: &dyn WorkspaceSizes) {
     }
 }
 
-/// The buffers that some launch writes.
-fn written(schedule: &Schedule) -> Vec<BufferId> {
-    let mut list = Vec::new();
-    for launch in &schedule.launches {
-        let by_kernel = |kernel: usize, args: &[BufferId]| -> Vec<BufferId> {
-            let written = schedule.kernels[kernel].buffers.iter().map(|b| b.access != Access::Read);
-            args.iter().zip(written).filter(|(_, written)| *written).map(|(arg, _)| *arg).collect()
-        };
-        match &launch.work {
-            Work::Loops { kernel, args } => list.extend(by_kernel(*kernel, args)),
-            work => list.extend(work.writes()),
-        }
-        if let Work::Matmul { epilogue: Some(e), .. } | Work::Conv { epilogue: Some(e), .. } = &launch.work {
-            list.extend(by_kernel(e.kernel, &e.args));
-        }
+/// The buffers that a launch writes.
+pub fn written(schedule: &Schedule, work: &Work) -> Vec<BufferId> {
+    let by_kernel = |kernel: usize, args: &[BufferId]| -> Vec<BufferId> {
+        let decls = schedule.kernels.get(kernel).map_or(&[][..], |k| &k.buffers);
+        args.iter().zip(decls).filter(|(_, d)| d.access != Access::Read).map(|(a, _)| *a).collect()
+    };
+    let (output, epilogue) = match work {
+        Work::Loops { kernel, args } => return by_kernel(*kernel, args),
+        Work::Matmul { c, epilogue, .. } => (*c, epilogue),
+        Work::Conv { output, epilogue, .. } => (*output, epilogue),
+        Work::Repeat(repeat) => return repeat.bindings.iter().filter(|b| b.written).map(|b| b.buffer).collect(),
+    };
+    let mut list = vec![output];
+    if let Some(e) = epilogue {
+        list.extend(by_kernel(e.kernel, &e.args).into_iter().filter(|b| *b != output));
     }
     list
 }

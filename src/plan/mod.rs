@@ -20,6 +20,7 @@ pub mod traffic;
 mod widen;
 
 pub use arena::{ALIGN, NoWorkspace, WorkspaceSizes, plan, var_layout, verify};
+pub use keep::written;
 pub use lower::{LowerError, lower, lower_groups};
 pub use report::{Report, Row, report, size};
 pub use schedule::*;

@@ -165,7 +165,7 @@ impl Executable {
             .launches
             .iter()
             .map(|launch| {
-                let buffers = launch::written(schedule, &launch.work);
+                let buffers = crate::plan::written(schedule, &launch.work);
                 let entry = |id: BufferId| {
                     let buffer = &schedule.buffers[id.0 as usize];
                     (id, places[id.0 as usize], buffer.len, buffer.dtype)

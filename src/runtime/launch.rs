@@ -344,25 +344,6 @@ fn collect<'s>(schedule: &'s Schedule, kernels: &mut Vec<&'s Kernel>, list: &mut
     }
 }
 
-/// The buffers that a launch writes.
-pub(super) fn written(schedule: &Schedule, work: &Work) -> Vec<BufferId> {
-    let by_kernel = |kernel: usize, args: &[BufferId]| -> Vec<BufferId> {
-        let decls = schedule.kernels.get(kernel).map_or(&[][..], |k| &k.buffers);
-        args.iter().zip(decls).filter(|(_, d)| d.access != Access::Read).map(|(a, _)| *a).collect()
-    };
-    let (output, epilogue) = match work {
-        Work::Loops { kernel, args } => return by_kernel(*kernel, args),
-        Work::Matmul { c, epilogue, .. } => (*c, epilogue),
-        Work::Conv { output, epilogue, .. } => (*output, epilogue),
-        Work::Repeat(repeat) => return repeat.bindings.iter().filter(|b| b.written).map(|b| b.buffer).collect(),
-    };
-    let mut list = vec![output];
-    if let Some(e) = epilogue {
-        list.extend(by_kernel(e.kernel, &e.args).into_iter().filter(|b| *b != output));
-    }
-    list
-}
-
 /// Makes tasks, and collects their arguments.
 pub(super) struct Maker<'a> {
     pub(super) plan: &'a Plan,
